@@ -1,0 +1,363 @@
+package sse
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"time"
+	"unicode/utf8"
+)
+
+// Defaults of the decoder's bounds, in bytes.
+const (
+	DefaultMaxEvent = 256 << 10
+	lineSlack       = 64 // a field's name and colon, beside a value of the whole event's size
+)
+
+// A Decoder turns the bytes of a stream into events:
+//
+//	d.Feed(chunk)
+//	for d.Next(&ev) {
+//		... // ev.Data is valid until the next call of Next
+//	}
+//	if err := d.Err(); err != nil { ...
+//
+// The zero value is ready for a stream's first byte. A last block that no blank
+// line ended is never yielded, as the standard says: drop the decoder when the
+// stream ends, or Reset it for the next stream.
+type Decoder struct {
+	// MaxEvent bounds the fields of one event together, in bytes. 0 = 256 KiB.
+	MaxEvent int
+	// MaxLine bounds one line, comments and unknown fields too, in bytes.
+	// 0 = MaxEvent and a little for the field's name.
+	MaxLine int
+	// Unknown, if set, is told of each field that is neither the standard's
+	// nor an extension of this package, when its line is read. The slices are
+	// valid during the call.
+	Unknown func(name, value []byte)
+
+	// Where the decoder is in the bytes.
+	in   lines
+	line []byte // a line that earlier chunks began
+	bom  int    // bytes of a byte order mark seen; bomDone = past it
+	err  error
+
+	// The block that is being read.
+	block Event
+	hasID bool
+	first []byte // the block's only data line so far, still inside the chunk
+	data  []byte // the block's data lines, each with its LF, when not in first
+
+	// What outlives a block.
+	last     Event // the last strings seen, so that a repeated one costs nothing; last.ID is the last event id
+	retry    time.Duration
+	hasRetry bool
+	comments uint64
+}
+
+var bom = [...]byte{0xEF, 0xBB, 0xBF}
+
+const bomDone = len(bom)
+
+// keepBuffer is the capacity that a buffer may keep between chunks. More was
+// for one large event, and is given back.
+const keepBuffer = 32 << 10
+
+// Reset makes the decoder ready for the first byte of another stream. The last
+// event id is what the client remembers from before, so that a block without an
+// id does not clear it.
+func (d *Decoder) Reset(lastEventID string) {
+	last := d.last
+	last.ID = lastEventID
+	*d = Decoder{MaxEvent: d.MaxEvent, MaxLine: d.MaxLine, Unknown: d.Unknown, line: d.line[:0], data: d.data[:0], last: last}
+}
+
+// Feed hands the decoder the next bytes of the stream. They must stay as they
+// are until Next has returned false.
+func (d *Decoder) Feed(p []byte) {
+	if d.in.pos < len(d.in.text) { // the caller stopped early
+		if d.first != nil {
+			d.gather()
+		}
+		p = append(bytes.Clone(d.in.rest()), p...)
+	}
+	for d.bom < bomDone && len(p) > 0 {
+		if p[0] != bom[d.bom] { // no mark but text
+			d.line = append(d.line, bom[:d.bom]...)
+			d.bom = bomDone
+			break
+		}
+		d.bom++
+		p = p[1:]
+	}
+	d.in.reset(p)
+}
+
+// Next sets ev to the next event of the bytes fed, and reports whether there was
+// one. ev.Data is valid until the next call of Next or Feed; the strings are
+// the caller's to keep.
+func (d *Decoder) Next(ev *Event) bool {
+	for d.err == nil {
+		line, ended := d.in.next()
+		if !ended {
+			d.suspend()
+			return false
+		}
+		if len(d.line) > 0 {
+			line = append(d.line, line...)
+			d.line = line[:0]
+		}
+		switch {
+		case len(line) == 0:
+			if d.dispatch(ev) {
+				return true
+			}
+		case len(line) > d.maxLine():
+			d.err = &LimitError{What: "line", Limit: "MaxLine", Max: d.maxLine()}
+		default:
+			d.field(line)
+		}
+	}
+	return false
+}
+
+// Err returns the *LimitError that ended the decoding, if one did. It stays
+// until Reset.
+func (d *Decoder) Err() error { return d.err }
+
+// LastEventID returns what a client would send to resume: the id of the last
+// complete block that had one.
+func (d *Decoder) LastEventID() string { return d.last.ID }
+
+// Retry returns the last reconnection time the stream set, if it set one.
+func (d *Decoder) Retry() (time.Duration, bool) { return d.retry, d.hasRetry }
+
+// Comments returns how many comment lines were read since the stream began.
+func (d *Decoder) Comments() uint64 { return d.comments }
+
+// Partial reports whether the stream stands inside a block: what it began
+// would be dropped if it ended here.
+func (d *Decoder) Partial() bool {
+	return len(d.line) > 0 || d.bom > 0 && d.bom < bomDone || d.hasData() || d.hasID ||
+		d.block.Type != "" || d.block.Key != "" || d.block.Topic != ""
+}
+
+// suspend keeps what the chunk leaves unfinished: the chunk is about to go.
+func (d *Decoder) suspend() {
+	if d.first != nil {
+		d.gather()
+	}
+	rest := d.in.rest()
+	if len(d.line)+len(rest) > d.maxLine() {
+		d.err = &LimitError{What: "line", Limit: "MaxLine", Max: d.maxLine()}
+		return
+	}
+	if len(d.line) == 0 && cap(d.line) > max(keepBuffer, len(rest)) {
+		d.line = nil
+	}
+	if len(d.data) == 0 && cap(d.data) > keepBuffer {
+		d.data = nil
+	}
+	d.line = append(d.line, rest...)
+}
+
+// dispatch ends the block, and sets ev if it was an event.
+func (d *Decoder) dispatch(ev *Event) bool {
+	if d.hasID { // with or without data
+		d.last.ID = d.block.ID
+	}
+	event := d.hasData()
+	if event {
+		d.block.Data = d.first
+		if d.first == nil {
+			d.block.Data = d.data[: len(d.data)-1 : len(d.data)-1]
+		}
+		*ev = d.block
+	}
+	d.block, d.hasID, d.first, d.data = Event{}, false, nil, d.data[:0]
+	return event
+}
+
+// field takes one line that is not blank.
+func (d *Decoder) field(line []byte) {
+	if len(line) >= 5 && string(line[:5]) == "data:" { // most lines by far
+		d.addData(trimSpace(line[5:]))
+		return
+	}
+	name, value, _ := bytes.Cut(line, colon)
+	value = trimSpace(value)
+	switch string(name) {
+	case "":
+		if line[0] == ':' {
+			d.comments++
+		}
+	case "data":
+		d.addData(value)
+	case "event":
+		d.set(&d.block.Type, &d.last.Type, value)
+	case "key":
+		d.set(&d.block.Key, &d.last.Key, value)
+	case "topic":
+		d.set(&d.block.Topic, &d.last.Topic, value)
+	case "id":
+		if bytes.IndexByte(value, 0) < 0 {
+			seen := d.last.ID
+			d.set(&d.block.ID, &seen, value)
+			d.hasID = true
+		}
+	case "retry":
+		if ms, ok := digits(value); ok {
+			d.retry, d.hasRetry = ms, true
+		}
+	default:
+		if d.Unknown != nil {
+			d.Unknown(name, value)
+		}
+	}
+}
+
+// set gives a field of the block its value, in the string seen if that is it.
+func (d *Decoder) set(field, seen *string, value []byte) {
+	if value = text(value); string(value) != *seen {
+		*seen = string(value)
+	}
+	*field = *seen
+	d.checkSize(d.dataSize())
+}
+
+func (d *Decoder) hasData() bool { return d.first != nil || len(d.data) > 0 }
+
+// addData takes a data line's value. Most events have one, which stays where
+// it is in the chunk; the rest are gathered.
+func (d *Decoder) addData(value []byte) {
+	if value = text(value); value == nil {
+		value = []byte{} // a field without a colon
+	}
+	if !d.hasData() {
+		if d.checkSize(len(value)); d.err == nil {
+			d.first = value
+		}
+		return
+	}
+	if d.checkSize(d.dataSize() + 1 + len(value)); d.err != nil {
+		return
+	}
+	if d.first != nil {
+		d.gather()
+	}
+	d.data = append(append(d.data, value...), '\n')
+}
+
+// dataSize returns the size of the data so far as the event would have it.
+func (d *Decoder) dataSize() int { return len(d.first) + max(len(d.data)-1, 0) }
+
+func (d *Decoder) gather() {
+	d.data = append(append(d.data[:0], d.first...), '\n')
+	d.first = nil
+}
+
+// checkSize holds the block's strings and its data to the limit.
+func (d *Decoder) checkSize(data int) {
+	if d.block.size()+data > d.maxEvent() {
+		d.err = &LimitError{What: "event", Limit: "MaxEvent", Max: d.maxEvent()}
+	}
+}
+
+func (d *Decoder) maxEvent() int {
+	if d.MaxEvent > 0 {
+		return d.MaxEvent
+	}
+	return DefaultMaxEvent
+}
+
+func (d *Decoder) maxLine() int {
+	if d.MaxLine > 0 {
+		return d.MaxLine
+	}
+	return d.maxEvent() + lineSlack
+}
+
+var colon = []byte{':'}
+
+// trimSpace takes away the one space that may follow a field's colon.
+func trimSpace(value []byte) []byte {
+	if len(value) > 0 && value[0] == ' ' {
+		return value[1:]
+	}
+	return value
+}
+
+// digits reads a retry field's value, milliseconds, as far as a Duration goes.
+func digits(value []byte) (time.Duration, bool) {
+	const most = math.MaxInt64 / int64(time.Millisecond)
+	var ms int64
+	for _, c := range value {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		ms = min(ms*10+int64(c-'0'), most/10)
+	}
+	return time.Duration(ms) * time.Millisecond, len(value) > 0
+}
+
+// text decodes a value as browsers do: each maximal part of bytes that could
+// begin a character but does not become one is a U+FFFD (WHATWG Encoding,
+// section 4.1). To decode line by line is the same as to decode the stream,
+// for no line end is ever part of a character.
+func text(value []byte) []byte {
+	if utf8.Valid(value) {
+		return value
+	}
+	out := make([]byte, 0, len(value)+8)
+	for len(value) > 0 {
+		if r, n := utf8.DecodeRune(value); r != utf8.RuneError || n > 1 {
+			out = append(out, value[:n]...)
+			value = value[n:]
+			continue
+		}
+		out = append(out, "\uFFFD"...)
+		value = value[badPrefix(value):]
+	}
+	return out
+}
+
+// badPrefix returns how many bytes at the head of p, which does not begin with
+// a character, one U+FFFD stands for.
+func badPrefix(p []byte) int {
+	need, low, high := 0, byte(0x80), byte(0xBF)
+	switch c := p[0]; {
+	case c >= 0xC2 && c <= 0xDF:
+		need = 1
+	case c >= 0xE0 && c <= 0xEF:
+		need = 2
+		if c == 0xE0 {
+			low = 0xA0
+		} else if c == 0xED {
+			high = 0x9F
+		}
+	case c >= 0xF0 && c <= 0xF4:
+		need = 3
+		if c == 0xF0 {
+			low = 0x90
+		} else if c == 0xF4 {
+			high = 0x8F
+		}
+	}
+	n := 1
+	for n <= need && n < len(p) && p[n] >= low && p[n] <= high {
+		low, high = 0x80, 0xBF
+		n++
+	}
+	return n
+}
+
+// A LimitError says that the stream held more than the decoder may keep.
+type LimitError struct {
+	What  string // "event" or "line"
+	Limit string // the decoder's field that set the limit: "MaxEvent" or "MaxLine"
+	Max   int    // bytes
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("sse: %s larger than %d bytes (%s)", e.What, e.Max, e.Limit)
+}
