@@ -1,0 +1,46 @@
+package h2
+
+// Config is what all connections share. It must not change once a Conn uses it.
+type Config struct {
+	// MaxStreams is how many streams a peer may have open at once; more are refused
+	// with REFUSED_STREAM, which is safe to retry. 0 means 1,000.
+	MaxStreams uint32
+
+	// MaxHeaderList bounds the size of a request's fields in octets, counted as RFC 9113
+	// 6.5.2 does. More is answered 431, more than twice as much ends the connection. 0 means 16 KiB.
+	MaxHeaderList uint32
+
+	// StreamWindow is how much of a request's body a peer may send ahead of
+	// Stream.Consume, in octets. 0 means 64 KiB - 1.
+	StreamWindow int32
+
+	// ConnWindow is the same over all streams of a connection. RFC 9113 6.9.2 does not let it
+	// be smaller than 64 KiB - 1, which is what 0 or anything smaller means.
+	ConnWindow int32
+
+	// MaxOutput bounds the answers that wait in Conn.Output because the peer does not read,
+	// in octets. 0 means 8 KiB and 16 octets for each of MaxStreams.
+	MaxOutput int
+
+	// Resets pays for each stream that ends before its response: reset by the peer
+	// (CVE-2023-44487), by a mistake of the peer that makes us reset it (CVE-2025-8671), or
+	// refused. Zero means a burst of 100 and two for each of MaxStreams, 100 a second.
+	Resets Budget
+
+	// Control pays for PING, SETTINGS, PRIORITY, CONTINUATION and unknown frames, DATA without a byte
+	// and frames for streams that are gone. Zero means a burst of 250, 25 a second.
+	Control Budget
+
+	// Updates pays for WINDOW_UPDATE frames, and for DATA frames that a window made
+	// shorter than 64 octets. Each other DATA frame sent, and each request, earns 4. Zero means a burst
+	// of 500 and four for each of MaxStreams, 50 a second.
+	Updates Budget
+}
+
+// A Budget bounds how often a peer may do what costs us more than it. A connection
+// begins with Burst, earns Rate a second up to Burst again, and is closed with
+// ENHANCE_YOUR_CALM when it has nothing left.
+type Budget struct {
+	Burst uint32 // 0: the default named at the field
+	Rate  uint32 // a second; 0: the default named at the field
+}
