@@ -1,0 +1,148 @@
+//go:build linux
+
+package bench
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A naiveRelay fans out with a goroutine and a channel per subscriber; fault may drop or double an event of the
+// first subscriber.
+type naiveRelay struct {
+	mu          sync.Mutex
+	subscribers []chan string
+	fault       func(event int, send func())
+}
+
+func (n *naiveRelay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodPost {
+		n.publish(r)
+		w.WriteHeader(http.StatusCreated)
+		return
+	}
+	events := make(chan string, 1000)
+	n.mu.Lock()
+	n.subscribers = append(n.subscribers, events)
+	n.mu.Unlock()
+	fmt.Fprint(w, opening)
+	http.NewResponseController(w).Flush()
+	for {
+		select {
+		case e := <-events:
+			fmt.Fprint(w, e)
+			http.NewResponseController(w).Flush()
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+func (n *naiveRelay) publish(r *http.Request) {
+	lines := bufio.NewScanner(r.Body)
+	for event := 1; lines.Scan(); {
+		data := lines.Text()
+		if data == "" {
+			continue
+		}
+		wire := fmt.Sprintf("%s\nid: x-%d\n\n", data, event)
+		n.mu.Lock()
+		for i, s := range n.subscribers {
+			send := func() { s <- wire }
+			if i == 0 && n.fault != nil {
+				n.fault(event, send)
+				continue
+			}
+			send()
+		}
+		n.mu.Unlock()
+		event++
+	}
+}
+
+func runAgainst(t *testing.T, relay *naiveRelay, secure bool, l Load) (*Result, error) {
+	t.Helper()
+	server := httptest.NewUnstartedServer(relay)
+	server.EnableHTTP2 = true
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	server.Config.Protocols = protocols
+	if secure {
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
+	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
+	l.URL, l.Insecure = server.URL, true
+	l.Rate, l.Warmup, l.Duration = 200, 50*time.Millisecond, 200*time.Millisecond
+	return l.Run(t.Context())
+}
+
+func TestLoadOverEveryProtocol(t *testing.T) {
+	tests := []struct {
+		name   string
+		secure bool
+		load   Load
+	}{
+		{"h1", false, Load{Protocol: "h1", Connections: 5}},
+		{"h1 over TLS", true, Load{Protocol: "h1", Connections: 5}},
+		{"h2", true, Load{Connections: 3, Streams: 7}},
+		{"h2c", false, Load{Protocol: "h2c", Connections: 3, Streams: 7}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			result, err := runAgainst(t, &naiveRelay{}, test.secure, test.load)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := uint64(result.Subscribers) * result.Published; result.Delivered != want || want == 0 {
+				t.Errorf("delivered %d of %d", result.Delivered, want)
+			}
+			var table strings.Builder
+			result.Print(&table)
+			if !strings.Contains(table.String(), "0 lost, 0 doubled") {
+				t.Errorf("the table says:\n%s", table.String())
+			}
+		})
+	}
+}
+
+func TestLoadTellsALossAndARepeat(t *testing.T) {
+	lossy := &naiveRelay{fault: func(event int, send func()) {
+		if event != 10 {
+			send()
+		}
+	}}
+	if result, err := runAgainst(t, lossy, true, Load{Connections: 2}); !errors.Is(err, ErrIncomplete) || result == nil || result.Lost != 1 {
+		t.Errorf("one event dropped: %+v, %v", result, err)
+	}
+	stutter := &naiveRelay{fault: func(event int, send func()) {
+		send()
+		if event == 10 {
+			send()
+		}
+	}}
+	if result, err := runAgainst(t, stutter, true, Load{Connections: 2}); !errors.Is(err, ErrIncomplete) || result == nil || result.Doubled != 1 {
+		t.Errorf("one event doubled: %+v, %v", result, err)
+	}
+}
+
+func TestLoadRefusesNonsense(t *testing.T) {
+	for _, l := range []Load{
+		{URL: "ftp://x"}, {Connections: -1}, {Size: 5}, {Rate: -1}, {Protocol: "h1", Streams: 2},
+		{Protocol: "h2", URL: "http://127.0.0.1:1"}, {Protocol: "h2c", URL: "https://127.0.0.1:1"},
+	} {
+		if _, err := l.Run(t.Context()); err == nil {
+			t.Errorf("%+v ran", l)
+		}
+	}
+}

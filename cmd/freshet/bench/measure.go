@@ -1,0 +1,157 @@
+//go:build linux
+
+package bench
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// measure is the run from the first connection to the report. The pollers read all the time; what they count is
+// looked at between the phases through snapshots that they take themselves.
+func (r *run) measure(ctx context.Context) (*Result, error) {
+	bare := r.server()
+	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var pollers sync.WaitGroup
+	for _, p := range r.pollers {
+		pollers.Go(func() {
+			if err := p.run(reading, func(_ *connection, err error) { r.failed(err) }); err != nil {
+				r.failed(err)
+			}
+		})
+	}
+	defer pollers.Wait()
+	defer stop()
+	defer r.progress("")
+
+	if err := r.subscribe(ctx); err != nil {
+		return nil, err
+	}
+	streams := uint64(r.Connections * r.Streams)
+	err := r.await(ctx, "streams open", streams, func(t *tally) uint64 { return t.opened })
+	if err != nil {
+		return nil, err
+	}
+	idle := r.server()
+	if r.Idle > 0 {
+		idle = r.rest(ctx)
+	}
+	p, err := r.newPublisher(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	if err := p.publish(ctx, r.Warmup, r.tick); err != nil {
+		return nil, err
+	}
+	before := r.snapshot()
+	serverBefore, selfBefore, began := r.server(), self(), time.Now()
+	if err := p.publish(ctx, r.Duration, r.tick); err != nil {
+		return nil, err
+	}
+	err = r.await(ctx, "deliveries", r.expected(p), func(t *tally) uint64 { return t.delivered + t.lost })
+	after, elapsed := r.snapshot(), time.Since(began)
+	serverAfter, selfAfter := r.server(), self()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	result := r.result(p, before, after, elapsed)
+	result.charge(serverAfter.since(serverBefore), selfAfter.since(selfBefore))
+	if r.ServerPID != 0 {
+		result.ServerMemory = int64(idle.memory) - int64(bare.memory)
+		result.MemoryPerSubscriber = float64(result.ServerMemory) / float64(streams)
+		result.MemoryPerConnection = float64(result.ServerMemory) / float64(r.Connections)
+	}
+	if err == nil {
+		err = result.verdict()
+	}
+	return result, err
+}
+
+// expected is how many deliveries everything that p published makes.
+func (r *run) expected(p *publisher) (deliveries uint64) {
+	streams := r.Connections * r.Streams
+	for topic, published := range p.published {
+		listening := streams / r.Topics
+		if topic < streams%r.Topics {
+			listening++
+		}
+		deliveries += published * uint64(listening)
+	}
+	return deliveries
+}
+
+// patience is how long nothing may change before a run gives up waiting.
+const patience = 15 * time.Second
+
+// await waits until count over all pollers reaches want, as long as it goes on growing.
+func (r *run) await(ctx context.Context, what string, want uint64, count func(*tally) uint64) error {
+	best, since := uint64(0), time.Now()
+	for {
+		s := r.snapshot()
+		got := count(&s)
+		if got >= want {
+			return nil
+		}
+		if got > best {
+			best, since = got, time.Now()
+		}
+		r.progress("%s: %d of %d", what, got, want)
+		if time.Since(since) > patience {
+			if err := r.firstFault(); err != nil {
+				return fmt.Errorf("%s: %d of %d: %w", what, got, want, err)
+			}
+			return fmt.Errorf("%s: %d of %d, and nothing more for %v: %w", what, got, want, patience, ErrIncomplete)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// rest holds the idle streams for a while and returns the server's usage at its end.
+func (r *run) rest(ctx context.Context) usage {
+	end := time.Now().Add(r.Idle)
+	for time.Now().Before(end) && ctx.Err() == nil {
+		r.progress("idle, %v left", time.Until(end).Round(time.Second))
+		select {
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	return r.server()
+}
+
+// snapshot merges what all pollers counted so far.
+func (r *run) snapshot() (sum tally) {
+	for _, p := range r.pollers {
+		p.guard.Lock()
+		sum.merge(&p.tally)
+		p.guard.Unlock()
+	}
+	return sum
+}
+
+func (t *tally) merge(o *tally) {
+	t.delivered += o.delivered
+	t.lost += o.lost
+	t.doubled += o.doubled
+	t.gaps += o.gaps
+	t.ends += o.ends
+	t.foreign += o.foreign
+	t.opened += o.opened
+	t.heartbeats += o.heartbeats
+	t.bytes += o.bytes
+	t.latency.merge(&o.latency)
+}
+
+// tick renews the progress line while events are published.
+func (r *run) tick(published uint64, left time.Duration) {
+	s := r.snapshot()
+	r.progress("%v left: %d events published, %d delivered, p99 %v, %d lost, %d doubled", left.Round(100*time.Millisecond),
+		published, s.delivered, s.latency.quantile(0.99).Round(10*time.Microsecond), s.lost, s.doubled)
+}

@@ -1,0 +1,110 @@
+//go:build linux
+
+package bench
+
+import (
+	"bytes"
+	"time"
+)
+
+// A subscriber is one stream's reader: it takes body bytes in any chunking and checks every event. Owned by the
+// poller of its connection.
+type subscriber struct {
+	next   uint64 // the sequence number that must come next
+	rest   []byte // of a block whose end has not come yet
+	lastID []byte // sent back when the stream has to be opened again
+	opened bool   // freshet.open, or any first block, has come
+}
+
+// A tally is what one poller's subscribers saw. Owned by that poller until the run is over.
+type tally struct {
+	delivered  uint64
+	lost       uint64 // numbers that were jumped over
+	doubled    uint64 // numbers that came again
+	gaps       uint64 // freshet.gap events: losses that the server owned up to
+	ends       uint64 // freshet.end events
+	foreign    uint64 // events that no publisher of this run sent
+	opened     uint64 // streams whose first block has come
+	heartbeats uint64
+	bytes      uint64 // of response bodies
+	latency    histogram
+}
+
+var (
+	blockEnd   = []byte("\n\n")
+	dataPrefix = []byte("data: ")
+	idPrefix   = []byte("id: ")
+	heartbeat  = []byte(":\n")
+)
+
+// receive takes the next bytes of the stream, which arrived at unix time now (nanoseconds).
+func (s *subscriber) receive(p []byte, now int64, t *tally) {
+	t.bytes += uint64(len(p))
+	if len(s.rest) > 0 {
+		s.rest = append(s.rest, p...)
+		p = s.rest
+	}
+	for {
+		for bytes.HasPrefix(p, heartbeat) {
+			t.heartbeats++
+			p = p[len(heartbeat):]
+		}
+		end := bytes.Index(p, blockEnd)
+		if end < 0 {
+			break
+		}
+		s.block(p[:end+1], now, t)
+		p = p[end+len(blockEnd):]
+	}
+	if len(p) == 0 {
+		s.rest = s.rest[:0]
+		return
+	}
+	s.rest = append(s.rest[:0], p...)
+}
+
+// block checks one block; every line of it ends in LF, as relays write them.
+func (s *subscriber) block(block []byte, now int64, t *tally) {
+	if !s.opened {
+		s.opened = true
+		t.opened++
+	}
+	if i := bytes.LastIndexByte(block[:len(block)-1], '\n'); bytes.HasPrefix(block[i+1:], idPrefix) {
+		s.lastID = append(s.lastID[:0], block[i+1+len(idPrefix):len(block)-1]...)
+	}
+	if !bytes.HasPrefix(block, dataPrefix) {
+		s.control(block, t)
+		return
+	}
+	sequence, due, ok := parseData(block[len(dataPrefix):])
+	if !ok {
+		t.foreign++
+		return
+	}
+	switch {
+	case sequence < s.next:
+		t.doubled++
+		return
+	case sequence > s.next:
+		t.lost += sequence - s.next
+	}
+	s.next = sequence + 1
+	t.delivered++
+	t.latency.record(time.Duration(now - due))
+}
+
+// control counts the blocks that are not events of this run.
+func (s *subscriber) control(block []byte, t *tally) {
+	switch {
+	case bytes.Contains(block, []byte("event: freshet.gap\n")):
+		t.gaps++
+	case bytes.Contains(block, []byte("event: freshet.end\n")):
+		t.ends++
+	case bytes.Contains(block, []byte("event: freshet.open\n")):
+	case bytes.Contains(block, []byte("data:")):
+		t.foreign++
+	}
+}
+
+// reopened forgets a block that the end of its stream cut off.
+func (s *subscriber) reopened() { s.rest = s.rest[:0] }
