@@ -13,6 +13,6 @@
 //
 // It runs on Linux only: the pollers are epoll, and a server's CPU and memory are read from /proc.
 //
-// A subscriber is 64 bytes and no goroutine; a connection is a state machine fed by its core's poller. So the
+// A subscriber is a few words and no goroutine; a connection is a state machine fed by its core's poller. So the
 // generator costs less than what it measures, and prints its own CPU beside the server's to show it.
 package bench

@@ -35,11 +35,7 @@ const maxHead = 16 << 10 // bytes of an answer's head
 var errBodyEnded = errors.New("the server ended the stream")
 
 func (c *http1) appendRequests(dst []byte) []byte {
-	dst = fmt.Appendf(dst, "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n", c.path, c.authority)
-	if len(c.subscriber.lastID) > 0 {
-		dst = fmt.Appendf(dst, "Last-Event-ID: %s\r\n", c.subscriber.lastID)
-	}
-	return append(dst, "\r\n"...)
+	return fmt.Appendf(dst, "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", c.path, c.authority)
 }
 
 // receive takes the next bytes from the server; it has nothing to answer.

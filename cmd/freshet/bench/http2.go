@@ -29,10 +29,10 @@ type http2 struct {
 }
 
 const (
-	frameHead    = 9
-	widestWindow = 1<<31 - 1
-	defaultSlot  = 65535 // initial window, RFC 9113 6.9.2
-	returnAfter  = 1 << 29
+	frameHead     = 9
+	widestWindow  = 1<<31 - 1
+	defaultWindow = 65535 // initial window, RFC 9113 6.9.2
+	returnAfter   = 1 << 29
 )
 
 func newHTTP2(scheme, authority string, paths []string, subscribers []subscriber) *http2 {
@@ -53,7 +53,7 @@ func (c *http2) appendRequests(dst []byte) []byte {
 	framer.WriteSettings(
 		xhttp2.Setting{ID: xhttp2.SettingEnablePush, Val: 0},
 		xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: widestWindow})
-	framer.WriteWindowUpdate(0, widestWindow-defaultSlot)
+	framer.WriteWindowUpdate(0, widestWindow-defaultWindow)
 	return append(dst, out.Bytes()...)
 }
 
@@ -156,9 +156,6 @@ func (c *http2) appendStreams(reply, settings []byte) ([]byte, error) {
 			{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: c.scheme},
 			{Name: ":authority", Value: c.authority}, {Name: ":path", Value: c.paths[i%len(c.paths)]},
 			{Name: "accept", Value: "text/event-stream"},
-		}
-		if id := c.subscribers[i].lastID; len(id) > 0 {
-			fields = append(fields, hpack.HeaderField{Name: "last-event-id", Value: string(id)})
 		}
 		for _, f := range fields {
 			if err := encoder.WriteField(f); err != nil {

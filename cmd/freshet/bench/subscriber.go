@@ -12,7 +12,6 @@ import (
 type subscriber struct {
 	next   uint64 // the sequence number that must come next
 	rest   []byte // of a block whose end has not come yet
-	lastID []byte // sent back when the stream has to be opened again
 	opened bool   // freshet.open, or any first block, has come
 }
 
@@ -33,7 +32,6 @@ type tally struct {
 var (
 	blockEnd   = []byte("\n\n")
 	dataPrefix = []byte("data: ")
-	idPrefix   = []byte("id: ")
 	heartbeat  = []byte(":\n")
 )
 
@@ -69,9 +67,6 @@ func (s *subscriber) block(block []byte, now int64, t *tally) {
 		s.opened = true
 		t.opened++
 	}
-	if i := bytes.LastIndexByte(block[:len(block)-1], '\n'); bytes.HasPrefix(block[i+1:], idPrefix) {
-		s.lastID = append(s.lastID[:0], block[i+1+len(idPrefix):len(block)-1]...)
-	}
 	if !bytes.HasPrefix(block, dataPrefix) {
 		s.control(block, t)
 		return
@@ -105,6 +100,3 @@ func (s *subscriber) control(block []byte, t *tally) {
 		t.foreign++
 	}
 }
-
-// reopened forgets a block that the end of its stream cut off.
-func (s *subscriber) reopened() { s.rest = s.rest[:0] }
