@@ -37,10 +37,11 @@ type Decoder struct {
 	Unknown func(name, value []byte)
 
 	// Where the decoder is in the bytes.
-	in   lines
-	line []byte // a line that earlier chunks began
-	bom  int    // bytes of a byte order mark seen; bomDone = past it
-	err  error
+	in    lines
+	valid bool   // the chunk is UTF-8 throughout
+	line  []byte // a line that earlier chunks began
+	bom   int    // bytes of a byte order mark seen; bomDone = past it
+	err   error
 
 	// The block that is being read.
 	block Event
@@ -91,6 +92,7 @@ func (d *Decoder) Feed(p []byte) {
 		p = p[1:]
 	}
 	d.in.reset(p)
+	d.valid = utf8.Valid(p)
 }
 
 // Next sets ev to the next event of the bytes fed, and reports whether there was
@@ -106,6 +108,7 @@ func (d *Decoder) Next(ev *Event) bool {
 		if len(d.line) > 0 {
 			line = append(d.line, line...)
 			d.line = line[:0]
+			d.valid = d.valid && utf8.Valid(line)
 		}
 		switch {
 		case len(line) == 0:
@@ -184,8 +187,13 @@ func (d *Decoder) field(line []byte) {
 		d.addData(trimSpace(line[5:]))
 		return
 	}
-	name, value, _ := bytes.Cut(line, colon)
-	value = trimSpace(value)
+	name, value := line, []byte{}
+	for i, c := range line {
+		if c == ':' {
+			name, value = line[:i], trimSpace(line[i+1:])
+			break
+		}
+	}
 	switch string(name) {
 	case "":
 		if line[0] == ':' {
@@ -218,8 +226,8 @@ func (d *Decoder) field(line []byte) {
 
 // set gives a field of the block its value, in the string seen if that is it.
 func (d *Decoder) set(field, seen *string, value []byte) {
-	if value = text(value); string(value) != *seen {
-		*seen = string(value)
+	if string(value) != *seen {
+		*seen = string(d.text(value))
 	}
 	*field = *seen
 	d.checkSize(d.dataSize())
@@ -230,9 +238,7 @@ func (d *Decoder) hasData() bool { return d.first != nil || len(d.data) > 0 }
 // addData takes a data line's value. Most events have one, which stays where
 // it is in the chunk; the rest are gathered.
 func (d *Decoder) addData(value []byte) {
-	if value = text(value); value == nil {
-		value = []byte{} // a field without a colon
-	}
+	value = d.text(value)
 	if !d.hasData() {
 		if d.checkSize(len(value)); d.err == nil {
 			d.first = value
@@ -277,8 +283,6 @@ func (d *Decoder) maxLine() int {
 	return d.maxEvent() + lineSlack
 }
 
-var colon = []byte{':'}
-
 // trimSpace takes away the one space that may follow a field's colon.
 func trimSpace(value []byte) []byte {
 	if len(value) > 0 && value[0] == ' ' {
@@ -300,14 +304,19 @@ func digits(value []byte) (time.Duration, bool) {
 	return time.Duration(ms) * time.Millisecond, len(value) > 0
 }
 
-// text decodes a value as browsers do: each maximal part of bytes that could
+// text decodes a value, which all but always is what it was.
+func (d *Decoder) text(value []byte) []byte {
+	if d.valid || utf8.Valid(value) {
+		return value
+	}
+	return replaceInvalid(value)
+}
+
+// replaceInvalid decodes a value as browsers do: each maximal part of bytes that could
 // begin a character but does not become one is a U+FFFD (WHATWG Encoding,
 // section 4.1). To decode line by line is the same as to decode the stream,
 // for no line end is ever part of a character.
-func text(value []byte) []byte {
-	if utf8.Valid(value) {
-		return value
-	}
+func replaceInvalid(value []byte) []byte {
 	out := make([]byte, 0, len(value)+8)
 	for len(value) > 0 {
 		if r, n := utf8.DecodeRune(value); r != utf8.RuneError || n > 1 {
