@@ -31,6 +31,9 @@ type Decoder struct {
 	// MaxLine bounds one line, comments and unknown fields too, in bytes.
 	// 0 = MaxEvent and a little for the field's name.
 	MaxLine int
+	// SkipLarge passes over an event that is larger than these, and counts
+	// it, where otherwise the decoding ends with an error.
+	SkipLarge bool
 	// Unknown, if set, is told of each field that is neither the standard's
 	// nor an extension of this package, when its line is read. The slices are
 	// valid during the call.
@@ -49,11 +52,15 @@ type Decoder struct {
 	first []byte // the block's only data line so far, still inside the chunk
 	data  []byte // the block's data lines, each with its LF, when not in first
 
+	// What is passed over: the rest of a line, of a block. Only with SkipLarge.
+	skipLine, skipBlock bool
+
 	// What outlives a block.
 	last     Event // the last strings seen, so that a repeated one costs nothing; last.ID is the last event id
 	retry    time.Duration
 	hasRetry bool
 	comments uint64
+	skipped  uint64
 }
 
 var bom = [...]byte{0xEF, 0xBB, 0xBF}
@@ -70,7 +77,7 @@ const keepBuffer = 32 << 10
 func (d *Decoder) Reset(lastEventID string) {
 	last := d.last
 	last.ID = lastEventID
-	*d = Decoder{MaxEvent: d.MaxEvent, MaxLine: d.MaxLine, Unknown: d.Unknown, line: d.line[:0], data: d.data[:0], last: last}
+	*d = Decoder{MaxEvent: d.MaxEvent, MaxLine: d.MaxLine, SkipLarge: d.SkipLarge, Unknown: d.Unknown, line: d.line[:0], data: d.data[:0], last: last}
 }
 
 // Feed hands the decoder the next bytes of the stream. They must stay as they
@@ -111,12 +118,14 @@ func (d *Decoder) Next(ev *Event) bool {
 			d.valid = d.valid && utf8.Valid(line)
 		}
 		switch {
+		case d.skipLine:
+			d.skipLine = false
 		case len(line) == 0:
 			if d.dispatch(ev) {
 				return true
 			}
 		case len(line) > d.maxLine():
-			d.err = &LimitError{What: "line", Limit: "MaxLine", Max: d.maxLine()}
+			d.largeLine(line)
 		default:
 			d.field(line)
 		}
@@ -138,10 +147,14 @@ func (d *Decoder) Retry() (time.Duration, bool) { return d.retry, d.hasRetry }
 // Comments returns how many comment lines were read since the stream began.
 func (d *Decoder) Comments() uint64 { return d.comments }
 
+// Skipped returns how many events were too large and passed over since the
+// stream began. It grows where the event would have come.
+func (d *Decoder) Skipped() uint64 { return d.skipped }
+
 // Partial reports whether the stream stands inside a block: what it began
 // would be dropped if it ended here.
 func (d *Decoder) Partial() bool {
-	return len(d.line) > 0 || d.bom > 0 && d.bom < bomDone || d.hasData() || d.hasID ||
+	return len(d.line) > 0 || d.skipLine || d.skipBlock || d.bom > 0 && d.bom < bomDone || d.hasData() || d.hasID ||
 		d.block.Type != "" || d.block.Key != "" || d.block.Topic != ""
 }
 
@@ -151,8 +164,12 @@ func (d *Decoder) suspend() {
 		d.gather()
 	}
 	rest := d.in.rest()
+	if d.skipLine {
+		return
+	}
 	if len(d.line)+len(rest) > d.maxLine() {
-		d.err = &LimitError{What: "line", Limit: "MaxLine", Max: d.maxLine()}
+		d.largeLine(append(d.line, rest[:min(1, len(rest))]...))
+		d.line, d.skipLine = d.line[:0], true
 		return
 	}
 	if len(d.line) == 0 && cap(d.line) > max(keepBuffer, len(rest)) {
@@ -170,6 +187,10 @@ func (d *Decoder) dispatch(ev *Event) bool {
 		d.last.ID = d.block.ID
 	}
 	event := d.hasData()
+	if d.skipBlock {
+		d.skipBlock = false
+		d.skipped++
+	}
 	if event {
 		d.block.Data = d.first
 		if d.first == nil {
@@ -210,8 +231,8 @@ func (d *Decoder) field(line []byte) {
 	case "id":
 		if bytes.IndexByte(value, 0) < 0 {
 			seen := d.last.ID
-			d.set(&d.block.ID, &seen, value)
 			d.hasID = true
+			d.set(&d.block.ID, &seen, value)
 		}
 	case "retry":
 		if ms, ok := digits(value); ok {
@@ -230,7 +251,7 @@ func (d *Decoder) set(field, seen *string, value []byte) {
 		*seen = string(d.text(value))
 	}
 	*field = *seen
-	d.checkSize(d.dataSize())
+	d.fits(d.dataSize())
 }
 
 func (d *Decoder) hasData() bool { return d.first != nil || len(d.data) > 0 }
@@ -238,14 +259,17 @@ func (d *Decoder) hasData() bool { return d.first != nil || len(d.data) > 0 }
 // addData takes a data line's value. Most events have one, which stays where
 // it is in the chunk; the rest are gathered.
 func (d *Decoder) addData(value []byte) {
+	if d.skipBlock {
+		return
+	}
 	value = d.text(value)
 	if !d.hasData() {
-		if d.checkSize(len(value)); d.err == nil {
+		if d.fits(len(value)) {
 			d.first = value
 		}
 		return
 	}
-	if d.checkSize(d.dataSize() + 1 + len(value)); d.err != nil {
+	if !d.fits(d.dataSize() + 1 + len(value)) {
 		return
 	}
 	if d.first != nil {
@@ -262,11 +286,37 @@ func (d *Decoder) gather() {
 	d.first = nil
 }
 
-// checkSize holds the block's strings and its data to the limit.
-func (d *Decoder) checkSize(data int) {
-	if d.block.size()+data > d.maxEvent() {
-		d.err = &LimitError{What: "event", Limit: "MaxEvent", Max: d.maxEvent()}
+// fits holds the block's strings and its data to the limit.
+func (d *Decoder) fits(data int) bool {
+	if d.block.size()+data <= d.maxEvent() {
+		return true
 	}
+	d.large(&LimitError{What: "event", Limit: "MaxEvent", Max: d.maxEvent()})
+	return false
+}
+
+// largeLine takes a line of which at least the first byte is here. A comment is
+// no loss.
+func (d *Decoder) largeLine(line []byte) {
+	if d.SkipLarge && line[0] == ':' {
+		d.comments++
+		return
+	}
+	d.large(&LimitError{What: "line", Limit: "MaxLine", Max: d.maxLine()})
+}
+
+func (d *Decoder) large(err *LimitError) {
+	if !d.SkipLarge {
+		d.err = err
+		return
+	}
+	// Of the block only its id is of use from here on.
+	d.skipBlock = true
+	d.first, d.data = nil, d.data[:0]
+	if len(d.block.ID) > d.maxEvent() {
+		d.block.ID, d.hasID = "", false
+	}
+	d.block = Event{ID: d.block.ID}
 }
 
 func (d *Decoder) maxEvent() int {
@@ -310,54 +360,6 @@ func (d *Decoder) text(value []byte) []byte {
 		return value
 	}
 	return replaceInvalid(value)
-}
-
-// replaceInvalid decodes a value as browsers do: each maximal part of bytes that could
-// begin a character but does not become one is a U+FFFD (WHATWG Encoding,
-// section 4.1). To decode line by line is the same as to decode the stream,
-// for no line end is ever part of a character.
-func replaceInvalid(value []byte) []byte {
-	out := make([]byte, 0, len(value)+8)
-	for len(value) > 0 {
-		if r, n := utf8.DecodeRune(value); r != utf8.RuneError || n > 1 {
-			out = append(out, value[:n]...)
-			value = value[n:]
-			continue
-		}
-		out = append(out, "\uFFFD"...)
-		value = value[badPrefix(value):]
-	}
-	return out
-}
-
-// badPrefix returns how many bytes at the head of p, which does not begin with
-// a character, one U+FFFD stands for.
-func badPrefix(p []byte) int {
-	need, low, high := 0, byte(0x80), byte(0xBF)
-	switch c := p[0]; {
-	case c >= 0xC2 && c <= 0xDF:
-		need = 1
-	case c >= 0xE0 && c <= 0xEF:
-		need = 2
-		if c == 0xE0 {
-			low = 0xA0
-		} else if c == 0xED {
-			high = 0x9F
-		}
-	case c >= 0xF0 && c <= 0xF4:
-		need = 3
-		if c == 0xF0 {
-			low = 0x90
-		} else if c == 0xF4 {
-			high = 0x8F
-		}
-	}
-	n := 1
-	for n <= need && n < len(p) && p[n] >= low && p[n] <= high {
-		low, high = 0x80, 0xBF
-		n++
-	}
-	return n
 }
 
 // A LimitError says that the stream held more than the decoder may keep.

@@ -215,3 +215,50 @@ func TestPartial(t *testing.T) {
 		}
 	}
 }
+
+// With SkipLarge a feed with one event too many bytes is not stuck on it.
+func TestSkipLarge(t *testing.T) {
+	long := strings.Repeat("x", 150)
+	for _, c := range []struct {
+		name, text  string
+		want        string
+		lastID      string
+		skipped     uint64
+		atLastEvent uint64 // skipped when the last event came
+	}{
+		{"long line", "data: 1\n\nid: 2\ndata: " + long + "\n\ndata: 3\n\n", "1 3", "2", 1, 1},
+		{"long line, id after", "data: 1\n\ndata: " + long + "\nid: 2\n\ndata: 3\n\n", "1 3", "2", 1, 1},
+		{"long line that CRLF ends", "data: " + long + "\r\n\r\ndata: 3\r\n\r\n", "3", "", 1, 1},
+		{"much data", "id: 2\nevent: a\n" + strings.Repeat("data: 0123456789\n", 20) + "key: k\n\ndata: 3\n\n", "3", "2", 1, 1},
+		{"long id", "id: 1\ndata: 1\n\ndata: 2\nid: " + long[:105] + "\n\ndata: 3\n\n", "1 3", "1", 1, 1},
+		{"long comment", ":" + long + "\ndata: 1\n:" + long + "\n\ndata: 2\n\n", "1 2", "", 0, 0},
+		{"at the end", "data: 1\n\ndata: " + long + "\n\n", "1", "", 1, 0},
+		{"two", "data: 1\n\ndata: " + long + "\n\ndata: " + long + "\n\ndata: 2\n\n", "1 2", "", 2, 2},
+		{"cut inside", "data: 1\n\nid: 4\ndata: " + long, "1", "", 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, size := range []int{1, 7, 1000} {
+				d := Decoder{MaxEvent: 100, MaxLine: 120, SkipLarge: true}
+				var got []string
+				var atLast uint64
+				for rest := c.text; rest != ""; {
+					n := min(size, len(rest))
+					d.Feed([]byte(rest[:n]))
+					rest = rest[n:]
+					for e := (Event{}); d.Next(&e); {
+						got, atLast = append(got, string(e.Data)), d.Skipped()
+					}
+				}
+				if strings.Join(got, " ") != c.want || d.LastEventID() != c.lastID || d.Err() != nil {
+					t.Errorf("chunks of %d: events %q, last id %q, error %v", size, got, d.LastEventID(), d.Err())
+				}
+				if d.Skipped() != c.skipped || atLast != c.atLastEvent {
+					t.Errorf("chunks of %d: skipped %d, %d at the last event", size, d.Skipped(), atLast)
+				}
+				if cap(d.line)+cap(d.data) > 1000 {
+					t.Errorf("keeps %d bytes", cap(d.line)+cap(d.data))
+				}
+			}
+		})
+	}
+}
