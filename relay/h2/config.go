@@ -24,11 +24,12 @@ type Config struct {
 
 	// Resets pays for each stream that ends before its response: reset by the peer
 	// (CVE-2023-44487), by a mistake of the peer that makes us reset it (CVE-2025-8671), or
-	// refused. Zero means a burst of 100 and two for each of MaxStreams, 100 a second.
+	// refused. It pays too for frames other than WINDOW_UPDATE on streams that are gone. Zero
+	// means a burst of 100 and two for each of MaxStreams, 100 a second.
 	Resets Budget
 
-	// Control pays for PING, SETTINGS, PRIORITY, CONTINUATION and unknown frames, DATA without a byte
-	// and frames for streams that are gone. Zero means a burst of 250, 25 a second.
+	// Control pays for PING, SETTINGS, PRIORITY, CONTINUATION and unknown frames, and for DATA
+	// without an octet. Zero means a burst of 250, 25 a second.
 	Control Budget
 
 	// Updates pays for WINDOW_UPDATE frames, and for DATA frames that a window made
@@ -43,4 +44,46 @@ type Config struct {
 type Budget struct {
 	Burst uint32 // 0: the default named at the field
 	Rate  uint32 // a second; 0: the default named at the field
+}
+
+// limits is a Config with its defaults filled in.
+type limits struct {
+	streams      int
+	headerList   uint32
+	block        int // octets of an encoded header block
+	streamWindow int32
+	connWindow   int32
+	output       int
+	budget       [budgets]Budget
+}
+
+func (cfg *Config) limits() limits {
+	l := limits{
+		streams:      int(or(cfg.MaxStreams, 1000)),
+		headerList:   min(or(cfg.MaxHeaderList, 16<<10), 1<<20),
+		streamWindow: or(cfg.StreamWindow, firstWindow),
+		connWindow:   max(cfg.ConnWindow, firstWindow),
+	}
+	l.block = 2 * int(l.headerList)
+	streams := uint32(min(l.streams, 1<<20))
+	l.output = or(cfg.MaxOutput, 8<<10+16*int(streams))
+	l.budget = [budgets]Budget{
+		resets:  cfg.Resets.or(100+2*streams, 100),
+		control: cfg.Control.or(250, 25),
+		updates: cfg.Updates.or(500+4*streams, 50),
+	}
+	return l
+}
+
+func (b Budget) or(burst, rate uint32) Budget {
+	return Budget{Burst: min(or(b.Burst, burst), 1<<30), Rate: or(b.Rate, rate)}
+}
+
+// or is v, or unset if v is zero.
+func or[T comparable](v, unset T) T {
+	var zero T
+	if v == zero {
+		return unset
+	}
+	return v
 }
