@@ -139,12 +139,12 @@ func (l *loader) checkAmounts() {
 		least, most time.Duration
 	}{
 		{"topics.age", c.Topics.Age, time.Second, 366 * 24 * time.Hour},
-		{"topics.linger", c.Topics.Linger, 0, 24 * time.Hour},
+		{"topics.linger", c.Topics.Linger, time.Millisecond, 24 * time.Hour},
 		{"topics.forget", c.Topics.Forget, time.Second, 366 * 24 * time.Hour},
 		{"topics.coalesce", c.Topics.Coalesce, 0, time.Minute},
 		{"heartbeat", c.Heartbeat, 100 * time.Millisecond, time.Hour},
 		{"stall", c.Stall, time.Second, time.Hour},
-		{"drain", c.Drain, 0, time.Hour},
+		{"drain", c.Drain, time.Millisecond, time.Hour},
 		{"retry", c.Retry, 10 * time.Millisecond, time.Hour},
 	} {
 		if a.value < a.least || a.value > a.most {

@@ -55,6 +55,8 @@ type Listen struct {
 	Public string `key:"public"` // TLS
 	Plain  string `key:"plain"`  // HTTP/1.1 and h2c
 	Admin  string `key:"admin"`
+
+	AdminHosts []string `key:"admin_hosts"` // names it is reached by, besides localhost and addresses
 }
 
 // TLS says which certificate the public listener shows.

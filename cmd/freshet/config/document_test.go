@@ -80,7 +80,7 @@ log: {level: loud}
 			`freshet.yaml:3: limits.memory: 1 is not between 1MiB and 1048576GiB`,
 			`freshet.yaml:3: limits.event_bytes: 256KiB is more than topics.bytes (1KiB): no topic could keep such an event`,
 			`freshet.yaml:3: limits.address_share: 1.5 is not a share: more than 0, at most 1`,
-			`freshet.yaml:2: topics.linger: 2400h0m0s is not between 0s and 24h0m0s`,
+			`freshet.yaml:2: topics.linger: 2400h0m0s is not between 1ms and 24h0m0s`,
 			`freshet.yaml:4: log.level: "loud" is not one of debug, info, warn, error`,
 		}},
 		{"origins", "cors:\n  origins: [https://a.example, http://b:8080, \"*\", a.example, https://a.example/, HTTPS://A.example]\n", []string{

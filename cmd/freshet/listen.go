@@ -1,0 +1,92 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+
+	"freshet/cmd/freshet/config"
+)
+
+// listeners are the relay's sockets. One that is off is nil.
+type listeners struct {
+	public, plain, admin net.Listener
+}
+
+// openListeners opens them all, or none and tells everything that is in the way.
+func openListeners(c config.Listen) (*listeners, error) {
+	l := &listeners{}
+	var all []error
+	for _, want := range []struct {
+		name, address string
+		listener      *net.Listener
+	}{
+		{"public", c.Public, &l.public},
+		{"plain", c.Plain, &l.plain},
+		{"admin", c.Admin, &l.admin},
+	} {
+		if want.address == "" {
+			continue
+		}
+		opened, err := net.Listen("tcp", want.address)
+		if err != nil {
+			all = append(all, explainListen(want.name, want.address, err))
+			continue
+		}
+		*want.listener = opened
+	}
+	if len(all) > 0 {
+		l.close()
+		return nil, errors.Join(all...)
+	}
+	return l, nil
+}
+
+func (l *listeners) close() {
+	for _, open := range []net.Listener{l.public, l.plain, l.admin} {
+		if open != nil {
+			open.Close()
+		}
+	}
+}
+
+// explainListen says in one line what is wrong and what to do about it.
+func explainListen(name, address string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("listen.%s: %s is in use by another program; choose another with -%s HOST:PORT", name, address, name)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("listen.%s: no permission to listen on %s; choose a port above 1023, or grant CAP_NET_BIND_SERVICE", name, address)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("listen.%s: %s is not an address of this machine", name, address)
+	}
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		return fmt.Errorf("listen.%s: the host of %s is unknown: %s", name, address, dns.Err)
+	}
+	return fmt.Errorf("listen.%s: %w", name, err)
+}
+
+// listenerURL is where a browser on this machine would find the listener.
+func listenerURL(scheme string, l net.Listener) string {
+	if l == nil {
+		return ""
+	}
+	address := l.Addr().String()
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return scheme + "://" + address
+	}
+	if ip := net.ParseIP(host); ip != nil && (ip.IsUnspecified() || scheme == "https" && ip.IsLoopback()) {
+		host = "localhost" // where anything listens to all addresses; and a name is what certificates are for
+	}
+	return scheme + "://" + strings.TrimSuffix(net.JoinHostPort(host, port), defaultPort(scheme))
+}
+
+func defaultPort(scheme string) string {
+	if scheme == "https" {
+		return ":443"
+	}
+	return ":80"
+}

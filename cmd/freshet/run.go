@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+)
+
+func init() {
+	register(command{
+		name:    "run",
+		summary: "run a relay",
+		details: `Says in one line on standard output when it is ready, and where. SIGTERM and SIGINT
+stop it cleanly, SIGHUP makes it read its certificate files again.
+
+The flags win over FRESHET_... variables, these over the file, that over the defaults;
+"freshet config" prints every key.`,
+		define: func(flags *flag.FlagSet) action {
+			settings := defineSettings(flags)
+			return func(ctx context.Context, t *terminal, args []string) error {
+				if err := noArguments(args); err != nil {
+					return err
+				}
+				return runRelay(ctx, t, settings)
+			}
+		},
+	})
+}
+
+func runRelay(ctx context.Context, t *terminal, settings *settingFlags) error {
+	conf, err := settings.load(t)
+	if err != nil {
+		return err
+	}
+	log := newLog(conf.Log, t.stderr)
+	s, err := openService(conf, log, nil)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(t.stdout, s.readyLine())
+	log.Info("started", "version", version())
+	if err := s.Run(ctx); err != nil {
+		return err
+	}
+	log.Info("stopped", "why", context.Cause(ctx))
+	return nil
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+
+	"freshet/cmd/freshet/config"
+	"freshet/relay"
+)
+
+// service is one relay process: a relay with its listeners, its certificate and
+// what it pulls. run and demo are both one of these.
+//
+//	s, err := openService(conf, log, nil)  // listening from here on
+//	s.url()                                // ports are known
+//	s.Run(ctx)                             // serves until ctx ends
+type service struct {
+	// Static after construction.
+	relay       *relay.Relay
+	listeners   *listeners
+	certificate *certificate // nil: no TLS
+	log         *slog.Logger
+}
+
+// openService builds the relay that c describes, and opens its listeners. Pages answers
+// what is not the relay's own on the public listeners; nil is nothing.
+func openService(c *config.Config, log *slog.Logger, pages http.Handler) (*service, error) {
+	cert, certErr := openCertificate(c.TLS)
+	open, err := openListeners(c.Listen)
+	if err := errors.Join(certErr, err); err != nil {
+		if open != nil {
+			open.close()
+		}
+		return nil, err
+	}
+	s := &service{listeners: open, certificate: cert, log: log}
+	rc := relayConfig(c)
+	rc.Public, rc.Plain, rc.AdminListener = open.public, open.plain, open.admin
+	rc.Pages, rc.Log = pages, log
+	if cert != nil {
+		rc.TLS = cert.config()
+	}
+	if s.relay, err = relay.New(rc); err != nil {
+		open.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// relayConfig is the part of the configuration that is the relay's.
+func relayConfig(c *config.Config) relay.Config {
+	return relay.Config{
+		AdminHosts: c.Listen.AdminHosts,
+		Topics: relay.Topics{
+			Events:   c.Topics.Events,
+			Bytes:    int(c.Topics.Bytes),
+			Age:      c.Topics.Age,
+			Linger:   c.Topics.Linger,
+			Forget:   c.Topics.Forget,
+			Coalesce: c.Topics.Coalesce,
+		},
+		Limits: relay.Limits{
+			Connections:          c.Limits.Connections,
+			Handshakes:           c.Limits.Handshakes,
+			StreamsPerConnection: c.Limits.StreamsPerConnection,
+			Subscribers:          c.Limits.Subscribers,
+			Topics:               c.Limits.Topics,
+			EventBytes:           int(c.Limits.EventBytes),
+			HeaderBytes:          int(c.Limits.HeaderBytes),
+			Publishes:            c.Limits.Publishes,
+			PublishKeys:          c.Limits.PublishKeys,
+			AddressShare:         c.Limits.AddressShare,
+			Memory:               int(c.Limits.Memory),
+		},
+		PublishTokens: c.Publish.Tokens,
+		Origins:       append([]string{}, c.CORS.Origins...), // nil would be everybody
+		Heartbeat:     c.Heartbeat,
+		Stall:         c.Stall,
+		Drain:         c.Drain,
+		Retry:         c.Retry,
+	}
+}
+
+// url is the address to give to people: the public one, else the plain one.
+func (s *service) url() string {
+	if s.listeners.public != nil {
+		return listenerURL("https", s.listeners.public)
+	}
+	return listenerURL("http", s.listeners.plain)
+}
+
+// readyLine says that the relay is there, and where.
+func (s *service) readyLine() string {
+	var parts []string
+	for _, p := range []struct{ name, url string }{
+		{"public", listenerURL("https", s.listeners.public)},
+		{"plain", listenerURL("http", s.listeners.plain)},
+		{"admin", listenerURL("http", s.listeners.admin)},
+	} {
+		if p.url != "" {
+			parts = append(parts, p.name+" "+p.url)
+		}
+	}
+	return "freshet is ready: " + strings.Join(parts, ", ")
+}
+
+// Run serves until ctx ends, then drains. It returns nil when that was all.
+func (s *service) Run(ctx context.Context) error {
+	beside, stop := context.WithCancel(ctx)
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer stop()
+	if s.certificate != nil {
+		hup := make(chan os.Signal, 1)
+		signal.Notify(hup, syscall.SIGHUP)
+		defer signal.Stop(hup)
+		all.Go(func() { s.certificate.watch(beside, hup, s.log) })
+	}
+	if err := s.relay.Run(ctx); err != nil {
+		return fmt.Errorf("relay: %w", err)
+	}
+	return nil
+}
+
+// newLog makes the logger that c asks for.
+func newLog(c config.Log, w io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		level = slog.LevelInfo // the configuration was checked
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
