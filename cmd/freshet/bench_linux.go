@@ -41,6 +41,7 @@ func defineBench(flags *flag.FlagSet) action {
 	flags.DurationVar(&load.Duration, "duration", 10*time.Second, "how long to measure")
 	flags.DurationVar(&load.Warmup, "warmup", time.Second, "how long to publish before")
 	flags.DurationVar(&load.Idle, "idle", 0, "how long to hold the streams before anything is published")
+	flags.IntVar(&load.Replay, "replay", 0, "publish so many events first and measure their replay to all streams")
 	flags.IntVar(&load.Sources, "sources", 0, "loopback addresses to connect from; default: as many as the ports of each need")
 	flags.IntVar(&load.ServerPID, "pid", 0, "the relay's process, to report its CPU and memory")
 	flags.BoolVar(&load.Insecure, "insecure", false, "take any certificate")
@@ -62,7 +63,7 @@ func defineBench(flags *flag.FlagSet) action {
 			}
 			return bench.Suite{Program: program, Each: load.Duration, Filter: *filter, Out: t.stdout, Log: t.stderr}.Run(ctx)
 		}
-		load.Token = t.getenv("FRESHET_TOKEN")
+		load.Token = t.variable("FRESHET_TOKEN")
 		if t.live {
 			load.Progress = t.stderr
 		}

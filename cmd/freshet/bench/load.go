@@ -33,12 +33,15 @@ type Load struct {
 	Duration    time.Duration // of the measurement; default 10 s
 	Warmup      time.Duration // published before the measurement; default 1 s
 	Idle        time.Duration // how long to hold the streams without an event, before anything is published; default 0
+	Replay      int           // events published before anybody subscribes; then all subscribe from the oldest, which is what is measured; default 0
 	Sources     int           // local addresses 127.0.0.1, 127.0.0.2, ... the connections come from; default as many as 25,000 each need
 	Token       string        // bearer token for publishing
 	ServerPID   int           // the relay's process: its CPU and memory are reported; 0: not known
 	Insecure    bool          // take any certificate
 
 	Progress io.Writer // gets one line that renews itself; nil: none
+
+	begun func() // called when the measured phase is about to begin; nil: nobody wants to know
 }
 
 // ErrIncomplete is what Run's error wraps when a subscriber missed an event, got one twice or out of order.
@@ -81,6 +84,9 @@ func (l Load) withDefaults() Load {
 	if l.Progress == nil {
 		l.Progress = io.Discard
 	}
+	if l.begun == nil {
+		l.begun = func() {}
+	}
 	return l
 }
 
@@ -93,6 +99,9 @@ func (l Load) check() error {
 	}
 	if l.Rate <= 0 || l.Rate > 1e6 {
 		return fmt.Errorf("-rate %g: events a second, above 0 and at most 1000000", l.Rate)
+	}
+	if l.Replay < 0 {
+		return fmt.Errorf("-replay %d: must not be negative", l.Replay)
 	}
 	if l.Protocol == "h1" && l.Streams > 1 {
 		return errors.New("-streams: an HTTP/1.1 connection carries one stream; use more connections")
@@ -207,7 +216,11 @@ func (r *run) subscribe(ctx context.Context) error {
 	if err := r.firstFault(); err != nil {
 		return fmt.Errorf("after %d connections: %w", r.connected.Load(), err)
 	}
-	return ctx.Err()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	streams := uint64(r.Connections * r.Streams)
+	return r.await(ctx, "streams open", streams, func(t *tally) uint64 { return t.opened })
 }
 
 func (r *run) connect(i int) {
@@ -241,7 +254,13 @@ func (r *run) connect(i int) {
 	r.connected.Add(1)
 }
 
-func (r *run) path(stream int) string { return "/events/" + r.topics[stream%r.Topics] }
+func (r *run) path(stream int) string {
+	path := "/events/" + r.topics[stream%r.Topics]
+	if r.Replay > 0 {
+		path += "?from=oldest"
+	}
+	return path
+}
 
 func (r *run) failed(err error) {
 	r.broken.Add(1)

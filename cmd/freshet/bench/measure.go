@@ -4,15 +4,15 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 )
 
 // measure is the run from the first connection to the report. The pollers read all the time; what they count is
-// looked at between the phases through snapshots that they take themselves.
+// looked at between the phases.
 func (r *run) measure(ctx context.Context) (*Result, error) {
-	bare := r.server()
 	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var pollers sync.WaitGroup
 	for _, p := range r.pollers {
@@ -25,47 +25,92 @@ func (r *run) measure(ctx context.Context) (*Result, error) {
 	defer pollers.Wait()
 	defer stop()
 	defer r.progress("")
-
-	if err := r.subscribe(ctx); err != nil {
-		return nil, err
-	}
-	streams := uint64(r.Connections * r.Streams)
-	err := r.await(ctx, "streams open", streams, func(t *tally) uint64 { return t.opened })
-	if err != nil {
-		return nil, err
-	}
-	idle := r.server()
-	if r.Idle > 0 {
-		idle = r.rest(ctx)
-	}
 	p, err := r.newPublisher(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer p.close()
+	if r.Replay > 0 {
+		return r.replay(ctx, p)
+	}
+	return r.live(ctx, p)
+}
+
+// live subscribes, rests, and then publishes for the measured time.
+func (r *run) live(ctx context.Context, p *publisher) (*Result, error) {
+	bare := r.server()
+	if err := r.subscribe(ctx); err != nil {
+		return nil, err
+	}
+	idle := r.rest(ctx)
 	if err := p.publish(ctx, r.Warmup, r.tick); err != nil {
 		return nil, err
 	}
-	before := r.snapshot()
-	serverBefore, selfBefore, began := r.server(), self(), time.Now()
-	if err := p.publish(ctx, r.Duration, r.tick); err != nil {
-		return nil, err
-	}
-	err = r.await(ctx, "deliveries", r.expected(p), func(t *tally) uint64 { return t.delivered + t.lost })
-	after, elapsed := r.snapshot(), time.Since(began)
-	serverAfter, selfAfter := r.server(), self()
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	result := r.result(p, before, after, elapsed)
-	result.charge(serverAfter.since(serverBefore), selfAfter.since(selfBefore))
-	if r.ServerPID != 0 {
+	result, err := r.charged(p, func() error {
+		if err := p.publish(ctx, r.Duration, r.tick); err != nil {
+			return err
+		}
+		return r.complete(ctx, p)
+	})
+	if result != nil && r.ServerPID != 0 {
 		result.ServerMemory = int64(idle.memory) - int64(bare.memory)
-		result.MemoryPerSubscriber = float64(result.ServerMemory) / float64(streams)
+		result.MemoryPerSubscriber = float64(result.ServerMemory) / float64(result.Subscribers)
 		result.MemoryPerConnection = float64(result.ServerMemory) / float64(r.Connections)
 	}
+	return result, err
+}
+
+// replay publishes first and then measures how everybody who subscribes gets all of it.
+func (r *run) replay(ctx context.Context, p *publisher) (*Result, error) {
+	if err := p.fill(r.Replay); err != nil {
+		return nil, err
+	}
+	return r.charged(p, func() error {
+		if err := r.subscribe(ctx); err != nil {
+			return err
+		}
+		return r.complete(ctx, p)
+	})
+}
+
+// complete waits until everybody has everything.
+func (r *run) complete(ctx context.Context, p *publisher) error {
+	return r.await(ctx, "deliveries", r.expected(p), func(t *tally) uint64 { return t.delivered + t.lost })
+}
+
+// charged runs phase and reports what it took. A result comes with every error that leaves something to report.
+func (r *run) charged(p *publisher, phase func() error) (*Result, error) {
+	r.begun()
+	before := r.snapshot()
+	serverBefore, selfBefore, began := r.server(), self(), time.Now()
+	err := phase()
+	if err != nil && !errors.Is(err, ErrIncomplete) {
+		return nil, err
+	}
+	after, elapsed := r.snapshot(), time.Since(began)
+	result := r.result(p, before, after, elapsed)
+	result.charge(r.server().since(serverBefore), self().since(selfBefore))
 	if err == nil {
 		err = result.verdict()
+	}
+	return result, err
+}
+
+// beside runs probe during the measured phase of l, and puts what it found beside l's result.
+func (l Load) beside(ctx context.Context, probe Load) (*Result, error) {
+	var small *Result
+	var smallErr error
+	var running sync.WaitGroup
+	l.begun = func() {
+		running.Go(func() { small, smallErr = probe.Run(ctx) })
+	}
+	result, err := l.Run(ctx)
+	running.Wait()
+	if err == nil {
+		err = smallErr
+	}
+	if result != nil {
+		result.Beside = small
 	}
 	return result, err
 }
@@ -113,7 +158,7 @@ func (r *run) await(ctx context.Context, what string, want uint64, count func(*t
 	}
 }
 
-// rest holds the idle streams for a while and returns the server's usage at its end.
+// rest holds the idle streams for r.Idle and returns the server's usage at its end.
 func (r *run) rest(ctx context.Context) usage {
 	end := time.Now().Add(r.Idle)
 	for time.Now().Before(end) && ctx.Err() == nil {

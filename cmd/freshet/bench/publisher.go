@@ -72,13 +72,12 @@ func (p *publisher) refused(body *io.PipeReader, client *http.Client, request *h
 	}
 }
 
-// publish sends events for so long; tick is called now and then.
+// publish sends events at the rate for so long; tick is called now and then.
 func (p *publisher) publish(ctx context.Context, duration time.Duration, tick func(published uint64, left time.Duration)) error {
 	began := time.Now()
 	interval := time.Duration(float64(time.Second) / p.rate)
-	total := int(duration.Seconds() * p.rate)
 	lastTick := began
-	for i := 0; i < total; {
+	for i := range int(duration.Seconds() * p.rate) {
 		due := began.Add(time.Duration(i) * interval)
 		if wait := time.Until(due); wait > 0 {
 			select {
@@ -87,20 +86,37 @@ func (p *publisher) publish(ctx context.Context, duration time.Duration, tick fu
 			case <-time.After(wait):
 			}
 		}
-		topic := p.next
-		p.next = (p.next + 1) % len(p.bodies)
-		p.published[topic]++
-		p.buffer = append(p.buffer[:0], dataPrefix...)
-		p.buffer = appendData(p.buffer, p.published[topic], due.UnixNano(), p.size)
-		p.buffer = append(p.buffer, blockEnd...)
-		if _, err := p.bodies[topic].Write(p.buffer); err != nil {
-			return fmt.Errorf("publish: %w", err)
+		if err := p.send(due); err != nil {
+			return err
 		}
-		i++
 		if time.Since(lastTick) > 200*time.Millisecond {
 			lastTick = time.Now()
 			tick(p.sum(), time.Until(began.Add(duration)))
 		}
+	}
+	return nil
+}
+
+// fill sends n events to each topic at once.
+func (p *publisher) fill(n int) error {
+	for range n * len(p.bodies) {
+		if err := p.send(time.Now()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send sends one event to the topic whose turn it is.
+func (p *publisher) send(due time.Time) error {
+	topic := p.next
+	p.next = (p.next + 1) % len(p.bodies)
+	p.published[topic]++
+	p.buffer = append(p.buffer[:0], dataPrefix...)
+	p.buffer = appendData(p.buffer, p.published[topic], due.UnixNano(), p.size)
+	p.buffer = append(p.buffer, blockEnd...)
+	if _, err := p.bodies[topic].Write(p.buffer); err != nil {
+		return fmt.Errorf("publish: %w", err)
 	}
 	return nil
 }

@@ -40,6 +40,8 @@ type Result struct {
 	MemoryPerSubscriber float64 `json:"server_memory_per_subscriber_bytes,omitempty"`
 	MemoryPerConnection float64 `json:"server_memory_per_connection_bytes,omitempty"`
 
+	Beside *Result `json:"beside,omitempty"` // of a small load on another topic meanwhile
+
 	measured uint64 // deliveries between the two snapshots
 }
 
