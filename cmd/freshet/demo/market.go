@@ -32,14 +32,14 @@ type company struct {
 }
 
 var companies = []company{
-	{"FRSH", "Freshet Works", 128.40, 0.0012, 0.75, "a record order for sluice gates"},
+	{"FRSH", "Freshet Works", 128.40, 0.0012, 0.75, "its order book"},
 	{"OXBW", "Oxbow Bank", 41.15, 0.0008, 0.55, "its quarterly figures"},
-	{"EDDY", "Eddy Robotics", 263.70, 0.0018, 0.65, "a new swimming robot"},
+	{"EDDY", "Eddy Robotics", 263.70, 0.0018, 0.65, "tests of its swimming robot"},
 	{"DLTA", "Delta Foods", 57.82, 0.0007, 0.40, "the rice harvest"},
 	{"MIST", "Mist Semiconductor", 912.50, 0.0020, 0.70, "the yield of its new process"},
-	{"RPDS", "Rapid Logistics", 74.06, 0.0010, 0.45, "low water on the canal"},
-	{"TDAL", "Tidal Grid", 19.38, 0.0014, 0.50, "a spring tide"},
-	{"SILT", "Silt & Stone", 8.64, 0.0016, 0.35, "a quarry permit"},
+	{"RPDS", "Rapid Logistics", 74.06, 0.0010, 0.45, "the water level of the canal"},
+	{"TDAL", "Tidal Grid", 19.38, 0.0014, 0.50, "the new tide tables"},
+	{"SILT", "Silt & Stone", 8.64, 0.0016, 0.35, "a ruling on its quarry"},
 }
 
 const (
@@ -89,7 +89,7 @@ func (s *share) step(at time.Duration) (Message, time.Duration) {
 	if at >= s.closes {
 		s.closes += session
 		s.open()
-		kind = "open"
+		kind = "opening"
 	}
 	s.log += -anchorPull*dt*(s.log-s.anchor) + s.sigma*(1+1.5*s.excited)*math.Sqrt(dt)*s.rng.NormFloat64()
 	if kind == "trade" && s.rng.Float64() < jumpsASecond*dt {

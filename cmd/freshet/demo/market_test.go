@@ -29,7 +29,7 @@ func TestSharesTrade(t *testing.T) {
 				if tr.News == "" {
 					t.Errorf("%s jumps without news", c.symbol)
 				}
-			case "open":
+			case "opening":
 				sessions++
 				volume = 0
 			}

@@ -82,6 +82,7 @@ func (o *Origin) Run(ctx context.Context) error {
 		pace = 1
 	}
 
+	began = began.Add(-time.Duration(float64(overture) / pace))
 	show := NewShow(o.Seed)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -104,7 +105,7 @@ func (o *Origin) Run(ctx context.Context) error {
 		}
 		// A relay that was away for a while makes the show late; the rest of
 		// it is not played in a hurry.
-		if late := time.Since(due); late > time.Second {
+		if late := time.Since(due); at > overture && late > time.Second {
 			began = began.Add(late)
 		}
 	}

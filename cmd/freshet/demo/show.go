@@ -18,13 +18,14 @@ const (
 // Topics in the order in which the page lists them.
 var Topics = [...]string{TopicScores, TopicPrices}
 
-// Types are the event types of each topic; the page must listen for each.
+// Types are the event types of each topic; the page must listen for each. None
+// is "open" or "error": an EventSource fires events of its own by these names.
 var Types = map[string][]string{
 	TopicScores: {
 		"lineup", "kickoff", "clock", "goal", "card", "red-card", "shot", "corner", "sub", "added", "half-time", "full-time",
 		"odds", "suspended",
 	},
-	TopicPrices: {"trade", "jump", "open"},
+	TopicPrices: {"trade", "jump", "opening"},
 }
 
 // A Message is an event before the origin has stamped it.
@@ -47,10 +48,17 @@ type act struct {
 	step func(at time.Duration) ([]Message, time.Duration)
 }
 
+// overture is the part of the show that an origin plays at once, so that the
+// first page has walks to draw. The matches join shortly before its end.
+const (
+	overture = 90 * time.Second
+	joining  = overture - 15*time.Second
+)
+
 // pitches is how many matches run at once, and how far each of them is when
 // the curtain rises, in minutes of play: a new page should see all of a match
 // at a glance. A negative number is a match about to begin.
-var pitches = [...]int{-1, 17, 41, 68}
+var pitches = [...]int{-1, 17, 36, 63}
 
 // NewShow raises the curtain.
 func NewShow(seed uint64) *Show {
@@ -63,8 +71,8 @@ func NewShow(seed uint64) *Show {
 			p.match.step()
 		}
 		s.acts = append(s.acts,
-			&act{at: time.Duration(i) * 150 * time.Millisecond, step: p.step},
-			&act{at: time.Duration(i)*150*time.Millisecond + 50*time.Millisecond, step: p.price})
+			&act{at: joining + time.Duration(i)*150*time.Millisecond, step: p.step},
+			&act{at: joining + time.Duration(i)*150*time.Millisecond + 50*time.Millisecond, step: p.price})
 	}
 	for i, c := range companies {
 		share := newShare(stream(seed, "share", i), c)

@@ -39,7 +39,7 @@ func TestSameSeedSameShow(t *testing.T) {
 }
 
 func TestSomethingHappensEverySecondOrSo(t *testing.T) {
-	last := map[string]time.Duration{}
+	last := map[string]time.Duration{TopicScores: joining}
 	var before time.Duration
 	events := 0
 	const stretch = 20 * time.Minute
@@ -73,7 +73,7 @@ func TestSomethingHappensEverySecondOrSo(t *testing.T) {
 func TestBacklogShowsEverything(t *testing.T) {
 	backlog := map[string]int{TopicScores: 140, TopicPrices: 420} // as in page.js
 	got := map[string][]string{}
-	next := 30 * time.Second
+	next := overture
 	for s := NewShow(5); next < 20*time.Minute; {
 		at, messages := s.Next()
 		for _, m := range messages {
