@@ -2,15 +2,34 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"net/http"
-
-	"freshet/origin/sse"
+	"sync"
+	"sync/atomic"
 )
 
 // A Relay serves topics. Make one with New.
 type Relay struct {
-	config Config
+	// static after construction
+	config    Config
+	access    *access
+	sharing   *sharing
+	admission *admission
+	keys      *publishKeys
+	topics    *topics
+	metrics   *metrics
+
+	held held
+	load load
+
+	// The end of a relay, in order.
+	leaving   context.Context // ended when it begins to drain
+	leave     context.CancelFunc
+	pace      atomic.Uint32   // draining: subscribers whose lot is below it leave; see subscriber.lot
+	stopped   context.Context // ended when the time for leaving is up
+	stop      context.CancelFunc
+	following context.Context // of all upstreams; ended with stopped
+
+	background sync.WaitGroup // what runs beside Run and the handlers
 }
 
 // New returns a relay, or an error that names the setting that cannot be. It
@@ -21,44 +40,39 @@ func New(config Config) (*Relay, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Relay{config: config}, nil
+	r := &Relay{
+		config:    config,
+		access:    newAccess(config.PublishTokens),
+		sharing:   newSharing(config.Origins, len(config.PublishTokens) > 0),
+		admission: newAdmission(config.Limits),
+		keys:      newPublishKeys(config.Limits.PublishKeys),
+		held:      held{most: int64(config.Limits.Memory) / heldShare},
+	}
+	r.topics = newTopics(r)
+	r.leaving, r.leave = context.WithCancel(context.Background())
+	r.stopped, r.stop = context.WithCancel(context.Background())
+	r.following = r.stopped
+	r.metrics = newMetrics(r, config.Metrics)
+	return r, nil
 }
 
-// Run serves the listeners until ctx ends, then drains: new subscribers are
-// sent away, the others over Config.Drain, and it returns nil when the last is
-// gone or the time is up.
-func (r *Relay) Run(ctx context.Context) error {
-	<-ctx.Done()
+// heldShare is the part of Limits.Memory, one in so many, that the rests of
+// events that were cut may take besides.
+const heldShare = 8
+
+// draining reports whether subscribers are being sent away.
+func (r *Relay) draining() bool { return r.leaving.Err() != nil }
+
+// unready returns why the relay should not be sent subscribers; nil if it should.
+func (r *Relay) unready() error {
+	if r.draining() {
+		return errDraining
+	}
+	if r.config.Ready != nil {
+		return r.config.Ready()
+	}
 	return nil
 }
 
-// Handler answers the public listeners' requests.
-func (r *Relay) Handler() http.Handler { return http.NotFoundHandler() }
-
-// Admin answers the admin listener's requests.
-func (r *Relay) Admin() http.Handler { return http.NotFoundHandler() }
-
-// Publish commits one event under its id, or under a publish key if key is not
-// empty, as a POST would.
-func (r *Relay) Publish(ctx context.Context, topic, key string, e sse.Event) (Receipt, error) {
-	return Receipt{}, errors.ErrUnsupported
-}
-
-// Append commits one event of a feed, and returns the id it was given.
-func (r *Relay) Append(ctx context.Context, topic string, e sse.Event) (id string, err error) {
-	return "", errors.ErrUnsupported
-}
-
-// Gap tells the topic's subscribers that its origin lost events after the
-// newest one here.
-func (r *Relay) Gap(ctx context.Context, topic string) error { return errors.ErrUnsupported }
-
-// End ends the topic.
-func (r *Relay) End(ctx context.Context, topic string) error { return errors.ErrUnsupported }
-
-// A Receipt says what became of a publication.
-type Receipt struct {
-	ID        string // of its last event
-	Count     uint64 // the number of its last event, counted from 1 under its key
-	Duplicate bool   // all of it was known
-}
+// hand gives the stream to who writes it.
+func (r *Relay) hand(w http.ResponseWriter, req *http.Request, s *subscriber) { r.drive(w, req, s) }

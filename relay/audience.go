@@ -1,0 +1,48 @@
+package relay
+
+import "sync"
+
+// audience is who is to be woken when the topic has something new. A wake-up
+// carries nothing: whoever is woken reads from its own place to the head.
+type audience struct {
+	// mu guards what follows. Wake is called under it, which is why it must
+	// not block.
+	mu      sync.Mutex
+	wakers  map[waker]struct{}
+	present int // subscribers, those included that are not listening yet
+	follow  *following
+}
+
+// waker is woken without being told why. Wake does not block.
+type waker interface{ Wake() }
+
+// listen has w woken from now on, until stop is called.
+func (a *audience) listen(w waker) (stop func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.wakers == nil {
+		a.wakers = make(map[waker]struct{}, 1)
+	}
+	a.wakers[w] = struct{}{}
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if delete(a.wakers, w); len(a.wakers) == 0 {
+			a.wakers = nil // an idle topic keeps no map
+		}
+	}
+}
+
+func (a *audience) wake() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for w := range a.wakers {
+		w.Wake()
+	}
+}
+
+func (a *audience) size() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.present
+}

@@ -1,0 +1,144 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// upstreamPatience is for how long a subscriber waits for its topic's upstream
+// before it is served from what is here.
+const upstreamPatience = 5 * time.Second
+
+// following is one call of Upstream.Follow.
+type following struct {
+	// static after construction
+	cancel   context.CancelFunc
+	done     chan struct{} // closed when Follow has returned
+	answered chan struct{} // closed when it opened or returned
+
+	once sync.Once // closes answered
+	err  error     // set before answered is closed: why it did not open
+
+	// guarded by audience.mu
+	linger   *time.Timer // runs while nobody subscribes
+	stopping bool        // told to stop
+}
+
+// answer lets go those who wait for the upstream.
+func (f *following) answer(err error) {
+	f.once.Do(func() {
+		f.err = err
+		close(f.answered)
+	})
+}
+
+// join counts one more subscriber, and follows the topic's upstream if that is
+// the first. The caller leaves later.
+func (t *topic) join(lastEventID string) *following {
+	a := &t.audience
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.present++
+	if t.relay.config.Upstream == nil {
+		return nil
+	}
+	before := a.follow
+	if before != nil && !before.stopping {
+		if before.linger != nil {
+			before.linger.Stop()
+			before.linger = nil
+		}
+		return before
+	}
+	ctx, cancel := context.WithCancel(t.relay.following)
+	f := &following{cancel: cancel, done: make(chan struct{}), answered: make(chan struct{})}
+	a.follow = f
+	t.relay.background.Go(func() { t.follow(ctx, f, lastEventID, before) })
+	return f
+}
+
+// leave counts one subscriber less.
+func (t *topic) leave() {
+	a := &t.audience
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.present--
+	f := a.follow
+	if a.present > 0 || f == nil || f.stopping {
+		return
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(t.relay.config.Topics.Linger, func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if f.linger == timer { // else somebody came back
+			f.stopping = true
+			f.cancel()
+		}
+	})
+	f.linger = timer
+}
+
+// follow runs the upstream. One before it, which was told to stop, is waited
+// for, so that there is one at a time.
+func (t *topic) follow(ctx context.Context, f *following, lastEventID string, before *following) {
+	// The topic must be there for as long as events come for it.
+	t.relay.topics.retain(t)
+	defer t.relay.topics.release(t)
+	if before != nil {
+		<-before.done
+	}
+	err := t.relay.config.Upstream.Follow(ctx, t.name, lastEventID, func() { f.answer(nil) })
+	if status(err) == http.StatusNoContent {
+		t.relay.endTopic(t)
+	}
+	if err != nil && ctx.Err() == nil {
+		t.relay.config.Log.Info("upstream gave a topic up", "topic", t.name, "error", err)
+	}
+	t.audience.mu.Lock()
+	if t.audience.follow == f {
+		t.audience.follow = nil // the next subscriber asks again
+	}
+	if f.linger != nil {
+		f.linger.Stop()
+	}
+	t.audience.mu.Unlock()
+	f.answer(err)
+	f.cancel()
+	close(f.done)
+}
+
+// wait waits until the upstream has answered for the topic, and returns why a
+// subscriber cannot be served, if it cannot.
+func (f *following) wait(ctx context.Context) error {
+	if f == nil {
+		return nil
+	}
+	select {
+	case <-f.answered:
+		return f.err
+	default:
+	}
+	patience := time.NewTimer(upstreamPatience)
+	defer patience.Stop()
+	select {
+	case <-f.answered:
+		return f.err
+	case <-patience.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// status returns the HTTP status that err asks for; 0 = none.
+func status(err error) int {
+	var s Status
+	if errors.As(err, &s) {
+		return s.HTTPStatus()
+	}
+	return 0
+}

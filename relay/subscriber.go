@@ -1,0 +1,314 @@
+package relay
+
+import (
+	"errors"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"freshet/origin/sse"
+	"freshet/ringbuf"
+)
+
+// A subscriber is the body of one downstream stream: a cursor in the topic's
+// ring, and the few bytes that are meant for this client alone. Replay and live
+// are the same loop: whoever owns the stream asks Next for what comes after the
+// cursor for as long as the connection takes bytes, and again when the topic
+// was woken.
+//
+//	           Next                    Next                 Next
+//	private: opening block, gap ──▶ ring: events ──▶ ... ──▶ private: end or retry ──▶ over
+//	              ▲                   │
+//	              └─── lapped ────────┘
+//
+// It has no queue: a client that does not read stands still with its cursor.
+// All methods are called by the one goroutine or loop that owns the stream.
+type subscriber struct {
+	// static after Start
+	topic   *topic
+	who     *address
+	counted *delivered
+	lot     uint16 // the place in the order of being sent away
+
+	// owned by the loop
+	cursor  ringbuf.Cursor
+	private []byte // goes before the ring's; immutable
+	rest    int32  // how much of private is the held rest of an event
+	sent    int32  // bytes of the event at cursor that were sent, where its rest is not held
+	reason  leaving
+}
+
+// leaving is why the stream is about to end.
+type leaving uint8
+
+const (
+	staying leaving = iota
+	topicEnded
+	relayDrains
+	eventLost // the rest of an event that was begun is gone
+)
+
+// everyLot is above all lots.
+const everyLot = 1 << 16
+
+// newSubscriber returns a subscriber of t, which the caller has joined, that
+// begins where asked, and how that is to be counted.
+func newSubscriber(t *topic, who *address, from start) (*subscriber, joined) {
+	s := &subscriber{topic: t, who: who, lot: uint16(rand.Uint32())}
+	retry := t.relay.retry()
+	if from.resume == "" {
+		s.cursor = t.place(from)
+		s.private = appendOpen(nil, retry, t.ring.Before(s.cursor).String())
+		if from.from == fromLive {
+			return s, joinedLive
+		}
+		return s, joinedReplay
+	}
+	// What can not come back in a header never was an id of ours, and cannot
+	// be written into the stream either.
+	usable := sse.UsableID(from.resume)
+	found := ringbuf.Unknown
+	if usable {
+		s.cursor, found = t.ring.Find(from.resume)
+	}
+	if found == ringbuf.Known {
+		s.private = appendOpen(nil, retry, from.resume)
+		return s, joinedReplay
+	}
+	why := gapUnknown
+	if found == ringbuf.Evicted {
+		why = gapEvicted
+	}
+	s.cursor = t.ring.Oldest()
+	before := t.ring.Before(s.cursor).String()
+	if usable {
+		// A client that is cut off before it got the gap must be told again.
+		s.private = appendOpen(nil, retry, from.resume)
+	} else {
+		s.private = appendOpen(nil, retry, before)
+	}
+	s.private = s.appendGap(s.private, from.resume, why)
+	return s, joinedGap
+}
+
+// place returns where to begin without an id to resume from.
+func (t *topic) place(from start) ringbuf.Cursor {
+	switch from.from {
+	case fromOldest:
+		return t.ring.Oldest()
+	case fromLast:
+		return t.ring.Last(from.last)
+	case fromSince:
+		return t.ring.Since(from.since)
+	}
+	return t.ring.Latest()
+}
+
+// appendGap appends a gap before what is at the cursor.
+func (s *subscriber) appendGap(dst []byte, lastEventID string, why reason) []byte {
+	r := s.topic.ring
+	s.topic.relay.metrics.gaps[why].Inc()
+	before := r.Before(s.cursor)
+	oldest := before
+	if r.Lag(s.cursor) > 0 {
+		oldest = r.Before(ringbuf.CursorAfter(before.Seq + 1))
+	}
+	return appendGap(dst, gap{
+		Topic:       s.topic.name,
+		LastEventID: lastEventID,
+		OldestID:    r.ID(oldest),
+		Reason:      why,
+	}, before.String())
+}
+
+// Start says which loop owns the stream.
+func (s *subscriber) Start(loop int) {
+	s.counted = &s.topic.relay.metrics.delivered[loop%loopCounters]
+}
+
+// Next returns at most max bytes to send next, max being at least 1. They stay
+// as they are for as long as anybody holds them. No bytes mean that there is
+// nothing now; end means that nothing comes after them.
+func (s *subscriber) Next(max int) (p []byte, end bool) {
+	for {
+		if len(s.private) > 0 {
+			return s.takePrivate(max)
+		}
+		if s.reason != staying {
+			return nil, true
+		}
+		at := s.cursor
+		run, events, lost := s.topic.ring.Next(&s.cursor, max+int(s.sent))
+		switch {
+		case events > 0:
+			if run = run[s.sent:]; len(run) > max {
+				return s.cut(at, run, max), false
+			}
+			s.sent = 0
+			s.counted.count(events, len(run))
+			return run, false
+		case lost > 0 && s.sent > 0:
+			s.reason = eventLost
+		case lost > 0:
+			s.lapped(at)
+		case !s.leave():
+			return nil, false
+		}
+	}
+}
+
+func (s *subscriber) takePrivate(max int) (p []byte, end bool) {
+	p = s.private
+	if len(p) > max {
+		p = p[:max]
+	}
+	s.private = s.private[len(p):]
+	if len(s.private) == 0 {
+		s.private = nil
+		s.letGo()
+	}
+	s.counted.count(0, len(p))
+	return p, s.private == nil && s.reason != staying
+}
+
+// cut sends the first part of an event that is too large for now. The rest is
+// held in a copy, so that the event comes whole even if the ring forgets it
+// meanwhile. Copies are bounded over all subscribers, so that many slow ones do
+// not pin many large events; past the bound the cursor stays before the event,
+// to read it again.
+func (s *subscriber) cut(at ringbuf.Cursor, event []byte, max int) []byte {
+	rest := event[max:]
+	if s.topic.relay.held.take(len(rest)) {
+		s.private, s.rest, s.sent = append([]byte(nil), rest...), int32(len(rest)), 0
+		s.counted.count(1, max)
+	} else {
+		s.cursor, s.sent = at, s.sent+int32(max)
+		s.counted.count(0, max)
+	}
+	return event[:max]
+}
+
+// letGo gives back what was held of an event.
+func (s *subscriber) letGo() {
+	if s.rest > 0 {
+		s.topic.relay.held.give(int(s.rest))
+		s.rest = 0
+	}
+}
+
+// lapped goes on from the newest event: a client that cannot keep up is better
+// served with what is now than with what it would lose again.
+func (s *subscriber) lapped(at ringbuf.Cursor) {
+	r := s.topic.ring
+	last := r.ID(r.Before(at))
+	s.cursor = r.Last(1)
+	s.private = s.appendGap(nil, last, gapLapped)
+}
+
+// leave lets the subscriber go if its lot has come, now that it stands at the
+// head of the log, between two events.
+func (s *subscriber) leave() bool {
+	t := s.topic
+	switch lot := uint32(s.lot); {
+	case lot < t.pace.Load():
+		s.reason = topicEnded
+		s.private = appendEnd(nil, t.name, t.ring.Before(s.cursor).String())
+	case lot < t.relay.pace.Load():
+		// One line, and no blank line after it: a retry counts as soon as its
+		// line is read, and a block without an id would clear what the client
+		// remembers.
+		s.reason = relayDrains
+		s.private = sse.AppendRetry(nil, t.relay.retry())
+	default:
+		return false
+	}
+	return true
+}
+
+// heartbeat is a comment, which no parser makes anything of. A blank line after
+// it would end a block, which some clients report.
+var heartbeat = []byte(":\n")
+
+// Heartbeat returns what to send after a silence, or nil inside an event.
+func (s *subscriber) Heartbeat() []byte {
+	if len(s.private) > 0 || s.sent > 0 || s.reason != staying {
+		return nil
+	}
+	return heartbeat
+}
+
+// ErrStalled is the cause with which a stream is closed whose client took no
+// byte for Config.Stall.
+var ErrStalled = errors.New("relay: the subscriber took no byte for too long")
+
+// Close is called exactly once, when the stream is over: after end, or because
+// of cause.
+func (s *subscriber) Close(cause error) {
+	r := s.topic.relay
+	s.letGo()
+	why := leftGone
+	var timeout interface{ Timeout() bool }
+	switch {
+	case s.reason == topicEnded:
+		why = leftEnded
+	case s.reason == relayDrains:
+		why = leftDrained
+	case s.reason == eventLost:
+		why = leftTorn
+	case errors.Is(cause, errStopped):
+		why = leftStopped
+	case errors.Is(cause, ErrStalled) || errors.As(cause, &timeout) && timeout.Timeout():
+		why = leftStalled
+	}
+	r.metrics.leaves[why].Inc()
+	r.forsake(s.topic, s.who)
+}
+
+// count adds to what was handed on.
+func (d *delivered) count(events, bytes int) {
+	if events > 0 {
+		d.events.Add(uint64(events))
+	}
+	d.bytes.Add(uint64(bytes))
+}
+
+// held bounds the memory of the rests of events, over all subscribers.
+type held struct {
+	most  int64 // static after construction; bytes
+	bytes atomic.Int64
+}
+
+func (h *held) take(n int) bool {
+	if h.bytes.Add(int64(n)) > h.most {
+		h.bytes.Add(int64(-n))
+		return false
+	}
+	return true
+}
+
+func (h *held) give(n int) { h.bytes.Add(int64(-n)) }
+
+// spread raises pace until all lots are below it, over as long as most, or over
+// a millisecond for each of the audience if that is less. So one subscriber is
+// let go at once, and a million do not come back in the same second. When ctx
+// ends, the rest goes at once.
+func spread(pace *atomic.Uint32, audience int, most time.Duration, wake func(), over <-chan struct{}) {
+	window := min(most, time.Duration(audience)*time.Millisecond)
+	const least = 10 * time.Millisecond // between two steps
+	if step := max(window/64, least); window > step {
+		tick := time.NewTicker(step)
+		defer tick.Stop()
+	steps:
+		for gone := step; gone < window; gone += step {
+			pace.Store(uint32(everyLot * gone / window))
+			wake()
+			select {
+			case <-tick.C:
+			case <-over:
+				break steps
+			}
+		}
+	}
+	pace.Store(everyLot)
+	wake()
+}

@@ -1,0 +1,100 @@
+package relay
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"freshet/ringbuf"
+)
+
+// topic is one ordered log and the streams that follow it. A topic that is not
+// used is this struct and an empty ring.
+type topic struct {
+	// static after construction
+	relay *Relay
+	name  string
+	ring  *ringbuf.Ring // readers need no lock
+
+	// guarded by its shard's mu
+	users        int       // requests and subscribers: it is not forgotten while there are any
+	used         time.Time // when the last of them left
+	touched      time.Time // what the list is ordered by
+	newer, older *topic    // neighbours in the list of topics with history
+	linked       bool
+
+	// mu is held by the one who appends, trims or ends: it makes the order.
+	// The publish keys' mu is the only lock taken under it.
+	mu sync.Mutex
+
+	// written under mu, read by anyone
+	footprint atomic.Int64 // what the memory budget counts for it
+	ended     atomic.Int64 // when it ended, Unix nanoseconds; 0 = it has not
+
+	listed atomic.Int64  // second of touched, so that most appends need not take the shard's lock
+	pace   atomic.Uint32 // ending: subscribers whose lot is below it end; see subscriber.lot
+
+	audience audience
+}
+
+func newTopic(r *Relay, name string, epoch uint64) *topic {
+	return &topic{
+		relay: r,
+		name:  name,
+		ring: ringbuf.New(ringbuf.Limits{
+			Events: r.config.Topics.Events,
+			Bytes:  r.config.Topics.Bytes,
+			Age:    r.config.Topics.Age,
+		}, ringbuf.Position{Epoch: epoch}),
+	}
+}
+
+// hasEnded reports whether the topic has ended, not long ago.
+func (t *topic) hasEnded() bool { return t.ended.Load() != 0 }
+
+// over reports whether the topic, which nobody uses, may be forgotten: nothing
+// ever came, or nobody asked for long, or its end is long ago.
+func (t *topic) over(now time.Time) bool {
+	c := &t.relay.config.Topics
+	if at := t.ended.Load(); at != 0 {
+		return now.UnixNano()-at >= int64(keepEnded)
+	}
+	idle := now.Sub(t.used)
+	return idle >= c.Forget || idle >= c.Linger && t.ring.Head().Seq == 0
+}
+
+// weigh accounts for what the ring holds, after a change under mu. The caller
+// lets the relay relieve its memory when it holds mu no more.
+func (t *topic) weigh() {
+	f := int64(t.ring.Footprint())
+	t.relay.topics.memory.Add(f - t.footprint.Swap(f))
+}
+
+// expire forgets the events that are too old.
+func (t *topic) expire(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ring.Expire(now)
+	t.weigh()
+}
+
+// giveBack forgets the older half of the history, or all if that is little.
+func (t *topic) giveBack() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	const little = 8 << 10 // bytes
+	keep := t.ring.Footprint() / 2
+	if keep < little {
+		keep = 0
+	}
+	t.ring.Trim(keep)
+	t.weigh()
+}
+
+// end ends the topic, and has its subscribers told and closed, spread over
+// time. It reports whether it had not ended before.
+func (t *topic) end() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.ended.CompareAndSwap(0, time.Now().UnixNano())
+}
