@@ -186,7 +186,7 @@ func (c *Conn) Close(code http2.ErrCode) {
 	if c.err == nil {
 		c.err = errClosed
 	}
-	c.carry, c.decoder = nil, nil
+	c.carry, c.base, c.decoder = nil, 0, nil
 	for len(c.streams) > 0 {
 		s := c.streams[len(c.streams)-1]
 		c.drop(s, true)
@@ -199,7 +199,7 @@ func (c *Conn) fail(code http2.ErrCode, reason string) error {
 	if c.err == nil {
 		c.err = &Error{Code: code, Reason: reason}
 		c.out = appendGoAway(c.out, c.taken, code, reason)
-		c.carry, c.decoder = nil, nil
+		c.carry, c.base, c.decoder = nil, 0, nil
 	}
 	return c.err
 }

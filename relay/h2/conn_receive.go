@@ -275,8 +275,10 @@ func (c *Conn) settingsAcked() {
 	c.acked = true
 	c.decoder = nil // the peer's dynamic table is empty now; see useTable
 	window := c.scratch.limits.streamWindow
-	for _, s := range c.streams {
-		s.recv += window - c.recvNew
-	}
+	delta := window - c.recvNew
 	c.recvNew = window
+	for _, s := range c.streams {
+		s.recv += delta
+		s.giveBack(0) // what was too little to tell of may be all of the window now
+	}
 }

@@ -62,8 +62,14 @@ func (s *Stream) Consume(n int) {
 	if n < 0 || n > int(s.held()) {
 		panic("h2: Consume of more than was received")
 	}
-	s.credit += int32(n)
 	c.giveBack(int32(n))
+	s.giveBack(int32(n))
+}
+
+// giveBack returns octets that were consumed to the stream's window, half a window at a time.
+func (s *Stream) giveBack(n int32) {
+	c := s.conn
+	s.credit += n
 	if s.credit >= max(1, c.recvNew/2) && !s.is(ended) {
 		c.out = appendUpdate(c.out, s.id, s.credit)
 		s.recv += s.credit
