@@ -1,0 +1,85 @@
+package main
+
+import (
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"freshet/origin/sse"
+)
+
+const defaultURL = "http://127.0.0.1:8080"
+
+// dialFlags say how a command reaches relays.
+type dialFlags struct {
+	urls     repeated
+	ca       string
+	insecure bool
+}
+
+func defineDial(flags *flag.FlagSet) *dialFlags {
+	d := &dialFlags{}
+	flags.Var(&d.urls, "url", "the relay's `URL` (or FRESHET_URL; default "+defaultURL+"); repeat it for others to turn to")
+	flags.StringVar(&d.ca, "ca", "", "trust the authorities in this PEM `FILE` too")
+	flags.BoolVar(&d.insecure, "insecure", false, "take any certificate")
+	return d
+}
+
+// relays are the URLs of the relays to talk to, without a path. There is at least one.
+func (d *dialFlags) relays(t *terminal) ([]string, error) {
+	urls := []string(d.urls)
+	if len(urls) == 0 {
+		urls = strings.Fields(cmp.Or(t.variable("FRESHET_URL"), defaultURL))
+	}
+	bases := make([]string, len(urls))
+	for i, text := range urls {
+		u, err := url.Parse(text)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return nil, &usageError{text: fmt.Sprintf("-url %q is not a URL of the form http(s)://HOST:PORT", text)}
+		}
+		bases[i] = strings.TrimRight(text, "/")
+	}
+	return bases, nil
+}
+
+// client makes an HTTP client that trusts what the flags say.
+func (d *dialFlags) client() (*http.Client, error) {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: d.insecure}
+	transport.ForceAttemptHTTP2 = true // a TLS configuration of our own would turn it off
+	transport.ResponseHeaderTimeout = time.Minute
+	if d.ca != "" {
+		pem, err := os.ReadFile(d.ca)
+		if err != nil {
+			return nil, missingFile("-ca", d.ca, err)
+		}
+		roots, err := x509.SystemCertPool()
+		if err != nil {
+			roots = x509.NewCertPool()
+		}
+		if !roots.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("-ca: %s holds no certificate", d.ca)
+		}
+		transport.TLSClientConfig.RootCAs = roots
+	}
+	return &http.Client{Transport: transport}, nil
+}
+
+// topicArgument takes the topic from the front of args.
+func topicArgument(args []string) (topic string, rest []string, err error) {
+	if len(args) == 0 {
+		return "", nil, &usageError{text: "needs a TOPIC"}
+	}
+	topic, err = sse.ParseTopic(args[0])
+	if err != nil {
+		return "", nil, &usageError{text: fmt.Sprintf("%q: %v", args[0], err)}
+	}
+	return topic, args[1:], nil
+}
