@@ -2,11 +2,13 @@ package demo
 
 import (
 	"context"
+	"crypto/tls"
 	"flag"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +21,8 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"freshet/relay"
 )
 
 var shots = flag.String("shots", "", "write screenshots of the page to this `DIRECTORY`")
@@ -129,6 +133,9 @@ func openBrowser(t *testing.T) *browser {
 	return b
 }
 
+// in is the same browser for a subtest.
+func (b *browser) in(t *testing.T) *browser { return &browser{t: t, ctx: b.ctx} }
+
 func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	if err := chromedp.Do(b.ctx, steps...); err != nil {
@@ -205,41 +212,74 @@ func (b *browser) view(width, height int64, scheme string) {
 	)
 }
 
-// serveDemo runs a demo around the given relay handler until the test ends.
-func serveDemo(t *testing.T, relay http.Handler, pace float64) (base string, origin *Origin) {
+// servePuppet serves the page beside the puppet, until the test ends.
+func servePuppet(t *testing.T, p *puppetRelay, pace float64) (base string) {
+	t.Helper()
+	l := listen(t)
+	base = "http://" + l.Addr().String()
+	origin := &Origin{Relay: base, Seed: 11, Pace: pace, Log: slog.New(slog.DiscardHandler)}
+	pages := (&Page{Origin: origin, Subscribers: p.Streams}).Handler()
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/events/") {
+			p.ServeHTTP(w, r)
+			return
+		}
+		pages.ServeHTTP(w, r)
+	})}
+	background(t, "the server", func(ctx context.Context) error {
+		context.AfterFunc(ctx, func() { server.Close() })
+		if err := server.Serve(l); err != http.ErrServerClosed {
+			return err
+		}
+		return nil
+	})
+	background(t, "the origin", origin.Run)
+	return base
+}
+
+// serveRelay serves the page beside a real relay, until the test ends: over
+// HTTP/1.1 at plain, over HTTP/2 at secure.
+func serveRelay(t *testing.T, pace float64) (plain, secure string, origin *Origin) {
+	t.Helper()
+	withCertificate := httptest.NewTLSServer(nil)
+	certificates := withCertificate.TLS.Certificates
+	withCertificate.Close()
+
+	open, sealed := listen(t), listen(t)
+	plain, secure = "http://"+open.Addr().String(), "https://"+sealed.Addr().String()
+	origin = &Origin{Relay: plain, Seed: 12, Pace: pace, Log: slog.New(slog.DiscardHandler)}
+	r, err := relay.New(relay.Config{
+		Plain: open, Public: sealed, TLS: &tls.Config{Certificates: certificates},
+		Pages: (&Page{Origin: origin}).Handler(), Drain: time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	background(t, "the relay", r.Run)
+	background(t, "the origin", origin.Run)
+	return plain, secure, origin
+}
+
+func listen(t *testing.T) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	base = "http://" + l.Addr().String()
-	origin = &Origin{Relay: base, Seed: 11, Pace: pace, Log: slog.New(slog.DiscardHandler)}
-	page := &Page{Origin: origin}
-	if p, ok := relay.(*puppetRelay); ok {
-		page.Subscribers = p.Streams
-	}
-	pages := page.Handler()
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/events/") {
-			relay.ServeHTTP(w, r)
-			return
-		}
-		pages.ServeHTTP(w, r)
-	})}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
-	ctx, cancel := context.WithCancel(t.Context())
-	ran := make(chan error, 1)
-	go func() { ran <- origin.Run(ctx) }()
+	return l
+}
+
+// background runs something until the test ends, and waits for it.
+func background(t *testing.T, what string, run func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-ran; err != nil {
-			t.Errorf("the origin: %v", err)
+		if err := <-done; err != nil {
+			t.Errorf("%s: %v", what, err)
 		}
-		server.Close()
-		<-served
 	})
-	return base, origin
 }
 
 // wantUnbroken checks what the page received without asking the page's opinion.

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -22,48 +23,57 @@ func live(s pageState) bool {
 
 func judged(s pageState) bool { return s.Plug == "in" && s.Verdict != nil }
 
-// One browser for everything: they are heavy.
-func TestPlug(t *testing.T) {
-	b := openBrowser(t)
-	p := newPuppetRelay(t)
-	base, _ := serveDemo(t, p, 8)
-	b.view(1280, 1440, "light")
-	b.do(chromedp.Navigate(base + "/"))
-	s := b.wait("both streams are live", live)
-	b.shoot("live")
-	if s.Subscribers == nil || *s.Subscribers != len(Topics) {
-		b.wait("the page counts its own streams", func(s pageState) bool {
-			return s.Subscribers != nil && *s.Subscribers == len(Topics)
-		})
+// missed waits until so many more events of each topic have been published.
+func missed(t *testing.T, more uint64, published func(topic string) uint64) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	want := map[string]uint64{}
+	for _, topic := range Topics {
+		want[topic] = published(topic) + more
 	}
-
-	// missed waits until the relay has so many more events of each topic.
-	missed := func(more int) {
-		t.Helper()
-		want := map[string]int{}
-		for _, topic := range Topics {
-			want[topic] = len(p.Events(topic)) + more
-		}
-		deadline := time.After(20 * time.Second)
-		for _, topic := range Topics {
-			for len(p.Events(topic)) < want[topic] {
-				select {
-				case <-deadline:
-					t.Fatalf("the show does not go on: %d events of %s", len(p.Events(topic)), topic)
-				case <-time.After(20 * time.Millisecond):
-				}
+	for _, topic := range Topics {
+		for published(topic) < want[topic] {
+			select {
+			case <-deadline:
+				t.Fatalf("the show does not go on: %d events of %s", published(topic), topic)
+			case <-time.After(20 * time.Millisecond):
 			}
 		}
 	}
-	pull := func() pageState {
-		t.Helper()
-		b.do(chromedp.Evaluate[chromedp.Void](`freshetDemo.pull(60000)`))
-		missed(8)
-		b.do(chromedp.Evaluate[chromedp.Void](`freshetDemo.plugIn()`))
-		return b.wait("the verdict", judged)
-	}
+}
+
+// pull pulls the plug, waits until enough was missed, and returns the verdict.
+func (b *browser) pull(more uint64, published func(topic string) uint64) pageState {
+	b.t.Helper()
+	b.do(chromedp.Evaluate[chromedp.Void](`freshetDemo.pull(60000)`))
+	missed(b.t, more, published)
+	b.do(chromedp.Evaluate[chromedp.Void](`freshetDemo.plugIn()`))
+	return b.wait("the verdict", judged)
+}
+
+// One browser for everything: they are heavy.
+func TestPlug(t *testing.T) {
+	b := openBrowser(t)
+	b.view(1280, 1440, "light")
+	t.Run("puppet", func(t *testing.T) { testPuppet(t, b.in(t)) })
+	t.Run("relay", func(t *testing.T) { testRelay(t, b.in(t)) })
+	b.do(chromedp.Navigate("about:blank")) // no stream is open when the servers stop
+}
+
+// testPuppet shows that the page sees what there is to see, with a relay that
+// makes mistakes when it is told to.
+func testPuppet(t *testing.T, b *browser) {
+	p := newPuppetRelay(t)
+	b.do(chromedp.Navigate(servePuppet(t, p, 8) + "/"))
+	b.wait("both streams are live", live)
+	b.wait("the page counts its own streams", func(s pageState) bool {
+		return s.Subscribers != nil && *s.Subscribers == len(Topics)
+	})
+	b.shoot("live")
+	published := func(topic string) uint64 { return uint64(len(p.Events(topic))) }
 
 	t.Run("nothing is missing", func(t *testing.T) {
+		b := b.in(t)
 		before := b.state()
 		b.do(chromedp.Click(chromedp.CSS("#plug")))
 		out := b.wait("the plug is out", func(s pageState) bool { return s.Plug == "out" })
@@ -72,7 +82,7 @@ func TestPlug(t *testing.T) {
 				t.Errorf("%s is %s with the plug pulled", stream.Topic, stream.State)
 			}
 		}
-		missed(20)
+		missed(t, 20, published)
 		b.shoot("unplugged")
 		if p.Streams() != 0 {
 			t.Errorf("%d streams with the plug pulled", p.Streams())
@@ -98,7 +108,7 @@ func TestPlug(t *testing.T) {
 
 	t.Run("a lost connection comes back by itself", func(t *testing.T) {
 		p.CutAll()
-		s := b.wait("the verdict on the loss", func(s pageState) bool {
+		s := b.in(t).wait("the verdict on the loss", func(s pageState) bool {
 			return judged(s) && s.Verdict.Cause == "lost"
 		})
 		if !s.Verdict.OK {
@@ -113,15 +123,16 @@ func TestPlug(t *testing.T) {
 		fault fault
 		found func(*verdict) int
 	}{
-		{"it sees a missing event", dropsOne, func(v *verdict) int { return v.Missing }},
-		{"it sees a doubled event", doublesOne, func(v *verdict) int { return v.Doubled }},
-		{"it sees events out of order", swapsTwo, func(v *verdict) int { return v.Disordered }},
-		{"it tells a declared gap from a loss", announcesGap, func(v *verdict) int { return v.Declared }},
+		{"missing", dropsOne, func(v *verdict) int { return v.Missing }},
+		{"doubled", doublesOne, func(v *verdict) int { return v.Doubled }},
+		{"out of order", swapsTwo, func(v *verdict) int { return v.Disordered }},
+		{"declared", announcesGap, func(v *verdict) int { return v.Declared }},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run("it sees what is "+c.name, func(t *testing.T) {
+			b := b.in(t)
 			p.Break(c.fault)
 			defer p.Break(honest)
-			s := pull()
+			s := b.pull(8, published)
 			if !p.Faulted() {
 				t.Fatal("the relay made no fault")
 			}
@@ -140,7 +151,34 @@ func TestPlug(t *testing.T) {
 			if broken == 0 {
 				t.Error("the log of what came shows no fault")
 			}
-			b.shoot("fault-" + map[fault]string{dropsOne: "missing", doublesOne: "doubled", swapsTwo: "order", announcesGap: "gap"}[c.fault])
+			b.shoot("fault " + c.name)
+		})
+	}
+}
+
+// testRelay pulls the plug of a real relay, again and again, and trusts the
+// counts in the events only.
+func testRelay(t *testing.T, b *browser) {
+	plain, secure, origin := serveRelay(t, 8)
+	published := func(topic string) uint64 {
+		_, sent := origin.Progress()
+		return sent[topic]
+	}
+	for _, c := range []struct{ base, protocol string }{{plain, "http/1.1"}, {secure, "h2"}} {
+		t.Run(c.protocol, func(t *testing.T) {
+			b := b.in(t)
+			b.do(chromedp.Navigate(c.base + "/"))
+			b.wait("both streams are live over "+c.protocol, func(s pageState) bool {
+				return live(s) && s.Protocol == c.protocol && s.Delay != nil
+			})
+			for _, more := range []uint64{0, 1, 15} {
+				s := b.pull(more, published)
+				if v := s.Verdict; !v.OK || v.Replayed < int(more)*len(Topics) {
+					t.Errorf("after %d missed the verdict is %+v: %s", more, v, s.Text)
+				}
+				wantUnbroken(t, s)
+			}
+			b.shoot(fmt.Sprintf("relay %s", c.protocol[:2]))
 		})
 	}
 }
