@@ -1,0 +1,86 @@
+package origin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+)
+
+// ErrNotAsked is matched by Follow's error when the origin was not asked: too
+// many topics are pulled, or too many were asked for in vain. Come again.
+var ErrNotAsked = errors.New("origin not asked")
+
+// Follow pulls one topic of a Template until ctx ends, and returns nil. It
+// resumes where an earlier Follow of the topic left off, if the Log still ends
+// there, else from lastEventID, else from the Log's newest event.
+//
+// It calls opened whenever a stream of the topic opens. Network trouble, 5xx
+// and answers that are no event stream it bears, and tries again. Before the
+// first time opened is called it may return a *StatusError, the origin's
+// answer to whoever waits: 204 says that the topic has ended; 401, 403, 404
+// and 410 refuse it. Such an answer is given again for MissFor without asking
+// the origin. nil before that, with ctx not ended, means that the topic is
+// not below Prefix.
+//
+// A topic is followed once at a time. Calls for different topics may run
+// at once.
+func (s *Source) Follow(ctx context.Context, topic, lastEventID string, opened func()) error {
+	if err := s.setUp(); err != nil {
+		return err
+	}
+	if s.Template == "" {
+		return fmt.Errorf("origin: feed %s has no template to follow topics by", s.Name)
+	}
+	if !strings.HasPrefix(topic, s.Prefix) {
+		return nil
+	}
+	switch status, refused := s.demand.admit(topic, time.Now()); refused {
+	case "":
+	case unaskedMiss:
+		s.Metrics.unasked[refused].Inc()
+		return &StatusError{Status: status}
+	default:
+		s.Metrics.unasked[refused].Inc()
+		return fmt.Errorf("feed %s: %w (%s)", s.Name, ErrNotAsked, refused)
+	}
+	url := strings.ReplaceAll(s.Template, "{topic}", topic)
+	p := s.newPull(topic, []string{url}, s.place(topic, lastEventID))
+	p.level = slog.LevelDebug
+	p.log = p.log.With("topic", topic)
+	p.opened = func() {
+		s.demand.hit(topic, time.Now())
+		opened()
+	}
+	err := p.run(ctx)
+	var status *StatusError
+	if errors.As(err, &status) && !p.everOpen {
+		s.demand.miss(topic, status.Status, time.Now())
+		s.demand.release(topic, "", "")
+		return status
+	}
+	s.demand.release(topic, p.cursor, p.newest)
+	return nil
+}
+
+// place returns where to resume a topic.
+func (s *Source) place(topic, lastEventID string) string {
+	newest := s.newest(topic)
+	left := s.demand.left(topic)
+	switch {
+	case newest != "" && left.newest == newest && left.cursor != "":
+		return left.cursor
+	case lastEventID != "":
+		return lastEventID
+	}
+	return newest
+}
+
+func (s *Source) newest(topic string) string {
+	if s.Log == nil {
+		return ""
+	}
+	return s.Log.Newest(topic)
+}
