@@ -55,7 +55,8 @@ func (r *Ring) Since(t time.Time) Cursor {
 }
 
 // Before returns the position before the first event to come at c: what a client
-// that has got nothing further can resume from.
+// that has got nothing further can resume from. Of a place whose epoch is forgotten, long
+// evicted, it is a position that Find does not know.
 func (r *Ring) Before(c Cursor) Position { return r.view.Load().lineage.at(c.after) }
 
 // Lag returns how many events were appended since the place c, kept or not.

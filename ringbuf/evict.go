@@ -118,9 +118,6 @@ func (r *Ring) settle() {
 		s := next.segs[i]
 		first := max(s.first, r.oldest.Load())
 		at := int(first - s.first)
-		if at == s.n {
-			continue
-		}
 		need := s.end - s.start(at) + indexSize*(s.n-at)
 		if 8*need > 7*len(s.buf) {
 			continue // it would hardly get smaller

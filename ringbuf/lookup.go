@@ -38,16 +38,20 @@ func (r *Ring) probe(v *view, head uint64, id string, hash uint32) (seq uint64, 
 		}
 		seq := t.seq(word)
 		if seq > head {
-			// Appended since, perhaps in place of an older event with this id.
+			// Appended since this lookup began, or about to become visible. Until it is, an
+			// older event that had this id is the answer.
+			pending := seq > r.head.Load()
+			old := r.superseded.Load()
+			v = r.view.Load()
+			if pending && v.named(old, id) {
+				return old, true
+			}
 			if head = r.head.Load(); seq > head {
 				continue
 			}
 			v = r.view.Load()
 		}
-		if !v.holds(seq) {
-			continue
-		}
-		if s, i := v.entry(seq); string(s.own(i)) == id {
+		if v.named(seq, id) {
 			return seq, true
 		}
 	}
@@ -71,8 +75,10 @@ func (r *Ring) enter(hash uint32, seq uint64) {
 	r.publish(next)
 }
 
-// supersede gives the slot of the event old to the event seq, which has the same id.
+// supersede gives the slot of the event old to the event seq, which has the same id and
+// is about to become visible.
 func (r *Ring) supersede(hash uint32, old, seq uint64) {
+	r.superseded.Store(old)
 	v := r.view.Load()
 	if v.ids != nil && !v.ids.spans(seq) {
 		next := *v

@@ -3,7 +3,6 @@ package ringbuf
 import (
 	"errors"
 	"math"
-	"slices"
 	"strconv"
 )
 
@@ -158,7 +157,7 @@ func (l lineage) begin(epoch, head, oldest uint64) lineage {
 	for len(l) >= maxLineage && l[1].First <= min(oldest, head) {
 		l = l[1:]
 	}
-	return append(slices.Clip(l), Branch{Epoch: epoch, First: head + 1})
+	return append(append(make(lineage, 0, len(l)+1), l...), Branch{Epoch: epoch, First: head + 1})
 }
 
 // leadsTo reports whether l is a lineage that a log with that head may have.

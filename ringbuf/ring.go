@@ -53,6 +53,8 @@ type Ring struct {
 	held     atomic.Int64  // memory, see Footprint
 	watchers atomic.Pointer[[]*watcher]
 
+	superseded atomic.Uint64 // the event whose id the next one to become visible has, too; see probe
+
 	// mu lets one writer in at a time. Readers never take it.
 	mu       sync.Mutex
 	segBytes int   // memory of the view's segments
@@ -78,6 +80,7 @@ func New(limits Limits, head Position, branches ...Branch) *Ring {
 
 // Append appends one event, wakes the watchers, and returns the event's position.
 func (r *Ring) Append(e Entry) Position {
+	e.check()
 	r.mu.Lock()
 	r.append(&e, 0)
 	at := r.Head()
@@ -94,6 +97,7 @@ func (r *Ring) Append(e Entry) Position {
 func (r *Ring) AppendAll(entries []Entry) Position {
 	rest := 0
 	for i := range entries {
+		entries[i].check()
 		rest += entries[i].size()
 	}
 	r.mu.Lock()
@@ -109,8 +113,20 @@ func (r *Ring) AppendAll(entries []Entry) Position {
 	return at
 }
 
+// check panics if the entry could not be stored, before anything is locked or changed.
+func (e *Entry) check() {
+	if len(e.Body) > maxBody {
+		panic(fmt.Sprintf("ringbuf: a body of %d bytes, above the limit of %d", len(e.Body), maxBody))
+	}
+}
+
 // size estimates the room that the entry takes in a segment.
-func (e *Entry) size() int { return len(e.Body) + max(len(e.ID), 12) + idMarks + indexSize }
+func (e *Entry) size() int {
+	return len(e.Body) + max(len(e.ID), usualID) + idMarks + indexSize
+}
+
+// usualID is the length of a position's text when epochs count seconds and random bits.
+const usualID = 13
 
 // append makes one entry visible. More of about rest bytes are to follow.
 func (r *Ring) append(e *Entry, rest int) {
@@ -136,23 +152,18 @@ func (r *Ring) append(e *Entry, rest int) {
 	}
 
 	size := len(e.Body) + len(id) + idMarks
-	if size > maxEvent {
-		panic(fmt.Sprintf("ringbuf: an event of %d bytes, above the limit of %d", size, maxEvent))
-	}
 	r.bound(size, ms)
 	r.room(size, rest, seq, ms).put(e.Body, id, own, ms)
 	r.newest = ms
 	r.bytes.Add(int64(size))
 
-	// A reader that has seen the event must find its id, so a new slot comes before the
-	// head. One that takes over from an older event with this id comes after it: until then the older one is the answer.
-	if own && !found {
+	// The table comes before the head: a reader that has seen the event must find its id.
+	if own && found {
+		r.supersede(hash, old, seq)
+	} else if own {
 		r.enter(hash, seq)
 	}
 	r.head.Store(seq)
-	if own && found {
-		r.supersede(hash, old, seq)
-	}
 	r.drop()
 }
 

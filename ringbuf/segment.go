@@ -42,8 +42,8 @@ const (
 	idMarks  = len(idPrefix) + len(idSuffix)
 )
 
-// maxEvent bounds one event's bytes, because offsets in a segment have 32 bits.
-const maxEvent = 1 << 30
+// maxBody bounds one event, because offsets in a segment have 32 bits.
+const maxBody = 1 << 30
 
 // newSegment makes a segment with room for at least size bytes of events and index.
 func newSegment(size int, first uint64, base int64) *segment {

@@ -55,6 +55,16 @@ func (v *view) holds(seq uint64) bool {
 	return len(v.segs) > 0 && seq >= v.segs[0].first
 }
 
+// named reports whether the event with sequence seq, which is not after the head, is in
+// memory and has id as the origin's.
+func (v *view) named(seq uint64, id string) bool {
+	if !v.holds(seq) {
+		return false
+	}
+	s, i := v.entry(seq)
+	return string(s.own(i)) == id
+}
+
 // footprint is the memory that the view holds beside its segments, in bytes.
 func (v *view) footprint() int {
 	n := int(unsafe.Sizeof(*v)) + cap(v.segs)*int(unsafe.Sizeof((*segment)(nil))) +
