@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"freshet/cmd/freshet/config"
+)
+
+// readmeAddress is where the README's relay listens.
+const readmeAddress = "127.0.0.1:8080"
+
+// What the README shows must be what happens: each command of its console blocks is run, in order, against a relay
+// of its own, and must print what stands below it. "..." stands for anything within a line.
+func TestReadmeConsole(t *testing.T) {
+	address := startReadmeRelay(t)
+	for _, block := range readmeBlocks(t, "console") {
+		for _, step := range consoleSteps(block) {
+			got := runReadme(t, address, "sh", "-c", step.command)
+			if !printsAs(step.output, got) {
+				t.Errorf("$ %s\nprints\n%s\nand the README says\n%s", step.command, got, step.output)
+			}
+		}
+	}
+}
+
+// The programs in other languages publish to the topic "scores/match-43" as the README says, and each event arrives.
+func TestReadmePrograms(t *testing.T) {
+	interpreters := []struct {
+		language string
+		command  []string
+	}{
+		{"js", []string{"node", "--input-type=module", "-e"}},
+		{"python", []string{"python3", "-c"}},
+		{"php", []string{"php", "-r"}},
+	}
+	for _, in := range interpreters {
+		t.Run(in.language, func(t *testing.T) {
+			if _, err := exec.LookPath(in.command[0]); err != nil {
+				t.Skipf("%s is not on this machine", in.command[0])
+			}
+			address := startReadmeRelay(t)
+			blocks := readmeBlocks(t, in.language)
+			if len(blocks) == 0 {
+				t.Fatalf("the README has no %s program", in.language)
+			}
+			for _, program := range blocks {
+				program = strings.TrimPrefix(program, "<?php\n")
+				runReadme(t, address, in.command[0], append(in.command[1:len(in.command):len(in.command)], program)...)
+			}
+			got := runReadme(t, address, "curl", "-sN", "--max-time", "1", "http://"+readmeAddress+"/events/scores/match-43?from=oldest")
+			if n := strings.Count(got, "event: goal\n"); n != len(blocks) {
+				t.Errorf("%d programs published %d events:\n%s", len(blocks), n, got)
+			}
+		})
+	}
+}
+
+// startReadmeRelay starts a relay as "freshet run" does, on a port of its own.
+func startReadmeRelay(t *testing.T) string {
+	t.Helper()
+	c := config.Default()
+	c.Listen.Plain, c.Listen.Admin = "127.0.0.1:0", ""
+	c.Drain = time.Millisecond
+	s, err := openService(c, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return strings.TrimPrefix(s.url(), "http://")
+}
+
+// readmeBlocks returns the README's fenced blocks of one language.
+func readmeBlocks(t *testing.T, language string) (blocks []string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fence := regexp.MustCompile("(?ms)^```" + language + "\n(.*?)^```")
+	for _, m := range fence.FindAllStringSubmatch(string(text), -1) {
+		blocks = append(blocks, m[1])
+	}
+	if len(blocks) == 0 {
+		t.Fatalf("the README has no %s block", language)
+	}
+	return blocks
+}
+
+type consoleStep struct{ command, output string }
+
+func consoleSteps(block string) (steps []consoleStep) {
+	for line := range strings.Lines(block) {
+		if command, ok := strings.CutPrefix(line, "$ "); ok {
+			steps = append(steps, consoleStep{command: strings.TrimSpace(command)})
+			continue
+		}
+		steps[len(steps)-1].output += line
+	}
+	return steps
+}
+
+// runReadme runs a program of the README with the relay's address in it, and returns what it prints. curl's --max-time
+// ends with status 28, which is how the README's streams end.
+func runReadme(t *testing.T, address, name string, args ...string) string {
+	t.Helper()
+	for i := range args {
+		args[i] = strings.ReplaceAll(args[i], readmeAddress, address)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	command := exec.CommandContext(ctx, name, args...)
+	var said strings.Builder
+	command.Stderr = &said
+	out, err := command.Output()
+	if exit, ok := err.(*exec.ExitError); err != nil && (!ok || exit.ExitCode() != 28) {
+		t.Fatalf("%s: %v\n%s", fmt.Sprint(name, " ", args), err, said.String())
+	}
+	return string(out)
+}
+
+// printsAs reports whether got is what want says, "..." in want being anything within a line.
+func printsAs(want, got string) bool {
+	pattern := strings.ReplaceAll(regexp.QuoteMeta(strings.TrimSpace(want)), `\.\.\.`, `.*`)
+	return regexp.MustCompile("^" + pattern + "$").MatchString(strings.TrimSpace(got))
+}
