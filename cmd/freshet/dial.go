@@ -3,12 +3,10 @@ package main
 import (
 	"cmp"
 	"crypto/tls"
-	"crypto/x509"
 	"flag"
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -56,16 +54,9 @@ func (d *dialFlags) client() (*http.Client, error) {
 	transport.ForceAttemptHTTP2 = true // a TLS configuration of our own would turn it off
 	transport.ResponseHeaderTimeout = time.Minute
 	if d.ca != "" {
-		pem, err := os.ReadFile(d.ca)
+		roots, err := trusting("-ca", d.ca)
 		if err != nil {
-			return nil, missingFile("-ca", d.ca, err)
-		}
-		roots, err := x509.SystemCertPool()
-		if err != nil {
-			roots = x509.NewCertPool()
-		}
-		if !roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("-ca: %s holds no certificate", d.ca)
+			return nil, err
 		}
 		transport.TLSClientConfig.RootCAs = roots
 	}

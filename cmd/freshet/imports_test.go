@@ -39,7 +39,7 @@ func TestImportsPointDown(t *testing.T) {
 		for _, imported := range imports {
 			first, _, _ := strings.Cut(imported, "/")
 			standard := !strings.Contains(first, ".") && first != "freshet"
-			if !standard && !slices.ContainsFunc(allowed, func(pattern string) bool { return matches(pattern, imported) }) {
+			if !standard && !slices.ContainsFunc(allowed, func(pattern string) bool { return covers(pattern, imported) }) {
 				t.Errorf("%s imports %s, which it may not", path, imported)
 			}
 		}
@@ -64,13 +64,13 @@ func allowedTo(path string) ([]string, bool) {
 	return nil, false
 }
 
-// matches reports whether path is what pattern names; "/..." stands for everything below.
-func matches(pattern, path string) bool {
+// covers reports whether path is what pattern names; "/..." stands for everything below.
+func covers(pattern, path string) bool {
 	root, below := strings.CutSuffix(pattern, "/...")
 	return pattern == "*" || path == root || below && strings.HasPrefix(path, root+"/")
 }
 
-func TestMatches(t *testing.T) {
+func TestCovers(t *testing.T) {
 	for _, c := range []struct {
 		pattern, path string
 		want          bool
@@ -78,8 +78,8 @@ func TestMatches(t *testing.T) {
 		{"*", "a", true}, {"a/b", "a/b", true}, {"a/b", "a/b/c", false}, {"a/b/...", "a/b/c", true},
 		{"a/b/...", "a/b", true}, {"a/b/...", "a/bc", false}, {"a/b", "a", false},
 	} {
-		if got := matches(c.pattern, c.path); got != c.want {
-			t.Errorf("matches(%q, %q) = %v", c.pattern, c.path, got)
+		if got := covers(c.pattern, c.path); got != c.want {
+			t.Errorf("covers(%q, %q) = %v", c.pattern, c.path, got)
 		}
 	}
 }

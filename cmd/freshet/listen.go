@@ -44,7 +44,11 @@ func openListeners(c config.Listen) (*listeners, error) {
 	return l, nil
 }
 
+// close closes those that are open; nil is none.
 func (l *listeners) close() {
+	if l == nil {
+		return
+	}
 	for _, open := range []net.Listener{l.public, l.plain, l.admin} {
 		if open != nil {
 			open.Close()

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"freshet/cmd/freshet/config"
 	"freshet/relay"
 )
@@ -27,6 +29,7 @@ type service struct {
 	// Static after construction.
 	relay       *relay.Relay
 	listeners   *listeners
+	feeds       *feeds
 	certificate *certificate // nil: no TLS
 	log         *slog.Logger
 }
@@ -34,26 +37,37 @@ type service struct {
 // openService builds the relay that c describes, and opens its listeners. Pages answers
 // what is not the relay's own on the public listeners; nil is nothing.
 func openService(c *config.Config, log *slog.Logger, pages http.Handler) (*service, error) {
-	cert, certErr := openCertificate(c.TLS)
-	open, err := openListeners(c.Listen)
-	if err := errors.Join(certErr, err); err != nil {
-		if open != nil {
-			open.close()
-		}
-		return nil, err
+	registry := prometheus.NewRegistry()
+	s := &service{log: log}
+	var errs [3]error
+	s.certificate, errs[0] = openCertificate(c.TLS)
+	s.feeds, errs[1] = openFeeds(c.Feeds, log, registry)
+	s.listeners, errs[2] = openListeners(c.Listen)
+	err := errors.Join(errs[:]...)
+	if err == nil {
+		err = s.openRelay(relayConfig(c), registry, pages)
 	}
-	s := &service{listeners: open, certificate: cert, log: log}
-	rc := relayConfig(c)
-	rc.Public, rc.Plain, rc.AdminListener = open.public, open.plain, open.admin
-	rc.Pages, rc.Log = pages, log
-	if cert != nil {
-		rc.TLS = cert.config()
-	}
-	if s.relay, err = relay.New(rc); err != nil {
-		open.close()
+	if err != nil {
+		s.listeners.close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// openRelay joins the relay with all that is open already.
+func (s *service) openRelay(rc relay.Config, registry *prometheus.Registry, pages http.Handler) (err error) {
+	rc.Public, rc.Plain, rc.AdminListener = s.listeners.public, s.listeners.plain, s.listeners.admin
+	rc.Pages, rc.Log, rc.Metrics = pages, s.log, registry
+	if s.certificate != nil {
+		rc.TLS = s.certificate.config()
+	}
+	if len(s.feeds.templates) > 0 {
+		rc.Upstream = s.feeds
+	}
+	if s.relay, err = relay.New(rc); err != nil {
+		return err
+	}
+	return s.feeds.connect(s.relay)
 }
 
 // relayConfig is the part of the configuration that is the relay's.
@@ -114,21 +128,35 @@ func (s *service) readyLine() string {
 }
 
 // Run serves until ctx ends, then drains. It returns nil when that was all.
+//
+// What runs beside the relay ends after it: while subscribers are sent away, those who are
+// still here go on getting what the origins send.
 func (s *service) Run(ctx context.Context) error {
-	beside, stop := context.WithCancel(ctx)
-	var all sync.WaitGroup
-	defer all.Wait()
+	serving, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+
+	var all sync.WaitGroup
 	if s.certificate != nil {
 		hup := make(chan os.Signal, 1)
 		signal.Notify(hup, syscall.SIGHUP)
 		defer signal.Stop(hup)
 		all.Go(func() { s.certificate.watch(beside, hup, s.log) })
 	}
-	if err := s.relay.Run(ctx); err != nil {
+	var feedsErr error
+	all.Go(func() {
+		if feedsErr = s.feeds.Run(beside); feedsErr != nil {
+			fail(feedsErr)
+		}
+	})
+	err := s.relay.Run(serving)
+	stop()
+	all.Wait()
+	if err != nil {
 		return fmt.Errorf("relay: %w", err)
 	}
-	return nil
+	return feedsErr
 }
 
 // newLog makes the logger that c asks for.

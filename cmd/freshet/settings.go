@@ -3,8 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"freshet/cmd/freshet/config"
@@ -40,7 +42,9 @@ names can be read. The environment counts, as it would when the relay runs.`,
 				if err != nil {
 					return err
 				}
-				if _, err := openCertificate(c.TLS); err != nil {
+				_, certErr := openCertificate(c.TLS)
+				_, feedsErr := openFeeds(c.Feeds, slog.New(slog.DiscardHandler), nil)
+				if err := errors.Join(certErr, feedsErr); err != nil {
 					return err
 				}
 				fmt.Fprintf(t.stdout, "%s: no mistake found\n", args[0])

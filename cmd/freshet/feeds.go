@@ -1,0 +1,154 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"freshet/cmd/freshet/config"
+	"freshet/origin"
+)
+
+// feeds are the origins that a relay pulls. Those of one topic or a prefix run as long
+// as the relay does; a template's are opened when the relay asks for a topic.
+type feeds struct {
+	steady    []*origin.Source // static after construction
+	templates []*origin.Source // static after construction, the longest prefix first
+}
+
+// openFeeds makes the feeds that the configuration asks for. None of them is pulled yet,
+// and none knows where its events go: see connect.
+func openFeeds(list []config.Feed, log *slog.Logger, registry prometheus.Registerer) (*feeds, error) {
+	f := &feeds{}
+	metrics := origin.NewMetrics(registry)
+	var all []error
+	for i, c := range list {
+		source, err := newSource(c)
+		if err != nil {
+			all = append(all, fmt.Errorf("feeds[%d]: %w", i, err))
+			continue
+		}
+		source.Name = cmp.Or(c.Name, fmt.Sprintf("feeds[%d]", i))
+		source.Logger, source.Metrics = log, metrics
+		if c.Template != "" {
+			f.templates = append(f.templates, source)
+		} else {
+			f.steady = append(f.steady, source)
+		}
+	}
+	slices.SortStableFunc(f.templates, func(a, b *origin.Source) int { return len(b.Prefix) - len(a.Prefix) })
+	return f, errors.Join(all...)
+}
+
+// newSource is one feed as its configuration describes it.
+func newSource(c config.Feed) (*origin.Source, error) {
+	source := &origin.Source{
+		URLs:        c.URL,
+		Topic:       c.Topic,
+		Prefix:      c.Prefix,
+		Template:    c.Template,
+		Header:      http.Header{},
+		Retry:       c.Retry,
+		IdleTimeout: c.Idle,
+		MaxEvent:    int(c.MaxEvent),
+	}
+	for name, value := range c.Headers {
+		source.Header.Set(name, value)
+	}
+	if c.CA == "" && c.Cert == "" {
+		return source, nil
+	}
+	source.TLS = &tls.Config{}
+	if c.CA != "" {
+		roots, err := trusting("ca", c.CA)
+		if err != nil {
+			return nil, err
+		}
+		source.TLS.RootCAs = roots
+	}
+	if c.Cert != "" {
+		load := func() (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+			if err != nil {
+				return nil, fmt.Errorf("cert %s and key %s: %w", c.Cert, c.Key, err)
+			}
+			return &pair, nil
+		}
+		if _, err := load(); err != nil {
+			return nil, err
+		}
+		// Read at each handshake, of which there are few, so that renewed files count.
+		source.TLS.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
+	}
+	return source, nil
+}
+
+// trusting returns the system's authorities and those in the PEM file at path, which
+// the setting called name points to.
+func trusting(name, path string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, missingFile(name, path, err)
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s: %s holds no certificate", name, path)
+	}
+	return roots, nil
+}
+
+// connect says where the events go. It must be called once, before Run and Follow.
+func (f *feeds) connect(sink origin.Sink) error {
+	for _, source := range slices.Concat(f.steady, f.templates) {
+		source.Sink = sink
+		if err := source.Check(); err != nil {
+			return fmt.Errorf("%s: %w", source.Name, err)
+		}
+	}
+	return nil
+}
+
+// Run pulls the steady feeds until ctx ends. One that its origin has ended is over.
+func (f *feeds) Run(ctx context.Context) error {
+	errs := make([]error, len(f.steady))
+	var all sync.WaitGroup
+	for i, source := range f.steady {
+		all.Go(func() {
+			if err := source.Run(ctx); err != nil {
+				errs[i] = fmt.Errorf("%s: %w", source.Name, err)
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// Follow pulls a topic for its subscribers, as relay.Upstream asks. The template with the
+// longest prefix has it; what a steady feed brings, and what nobody has, is pulled by none.
+func (f *feeds) Follow(ctx context.Context, topic, lastEventID string, opened func()) error {
+	for _, source := range f.steady {
+		if topic == source.Topic || source.Prefix != "" && strings.HasPrefix(topic, source.Prefix) {
+			return nil
+		}
+	}
+	for _, source := range f.templates {
+		if strings.HasPrefix(topic, source.Prefix) {
+			return source.Follow(ctx, topic, lastEventID, opened)
+		}
+	}
+	return nil
+}
