@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,6 +47,7 @@ type verdict struct {
 	Doubled    int     `json:"doubled"`
 	Disordered int     `json:"disordered"`
 	Declared   int     `json:"declared"`
+	Again      bool    `json:"again"`
 	Away       float64 `json:"away"`
 }
 
@@ -215,7 +217,7 @@ func (b *browser) view(width, height int64, scheme string) {
 // servePuppet serves the page beside the puppet, until the test ends.
 func servePuppet(t *testing.T, p *puppetRelay, pace float64) (base string) {
 	t.Helper()
-	l := listen(t)
+	l := listen(t, "127.0.0.1:0")
 	base = "http://" + l.Addr().String()
 	origin := &Origin{Relay: base, Seed: 11, Pace: pace, Log: slog.New(slog.DiscardHandler)}
 	pages := (&Page{Origin: origin, Subscribers: p.Streams}).Handler()
@@ -245,7 +247,7 @@ func serveRelay(t *testing.T, pace float64) (plain, secure string, origin *Origi
 	certificates := withCertificate.TLS.Certificates
 	withCertificate.Close()
 
-	open, sealed := listen(t), listen(t)
+	open, sealed := listen(t, "127.0.0.1:0"), listen(t, "127.0.0.1:0")
 	plain, secure = "http://"+open.Addr().String(), "https://"+sealed.Addr().String()
 	origin = &Origin{Relay: plain, Seed: 12, Pace: pace, Log: slog.New(slog.DiscardHandler)}
 	r, err := relay.New(relay.Config{
@@ -260,26 +262,44 @@ func serveRelay(t *testing.T, pace float64) (plain, secure string, origin *Origi
 	return plain, secure, origin
 }
 
-func listen(t *testing.T) net.Listener {
+// startPlain starts a relay, an origin and the page at an address, and returns
+// what stops them.
+func startPlain(t *testing.T, address string, seed uint64) (base string, stop func()) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l := listen(t, address)
+	base = "http://" + l.Addr().String()
+	origin := &Origin{Relay: base, Seed: seed, Pace: 8, Log: slog.New(slog.DiscardHandler)}
+	r, err := relay.New(relay.Config{Plain: l, Pages: (&Page{Origin: origin}).Handler(), Drain: time.Second, Retry: 200 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopRelay := background(t, "the relay", r.Run)
+	stopOrigin := background(t, "the origin", origin.Run)
+	return base, func() { stopOrigin(); stopRelay() }
+}
+
+func listen(t *testing.T, address string) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return l
 }
 
-// background runs something until the test ends, and waits for it.
-func background(t *testing.T, what string, run func(context.Context) error) {
+// background runs something until it is stopped or the test ends, and waits for it.
+func background(t *testing.T, what string, run func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- run(ctx) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
 	})
+	t.Cleanup(stop)
+	return stop
 }
 
 // wantUnbroken checks what the page received without asking the page's opinion.

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,6 +58,7 @@ func TestPlug(t *testing.T) {
 	b.view(1280, 1440, "light")
 	t.Run("puppet", func(t *testing.T) { testPuppet(t, b.in(t)) })
 	t.Run("relay", func(t *testing.T) { testRelay(t, b.in(t)) })
+	t.Run("restart", func(t *testing.T) { testRestart(t, b.in(t)) })
 	b.do(chromedp.Navigate("about:blank")) // no stream is open when the servers stop
 }
 
@@ -181,4 +183,27 @@ func testRelay(t *testing.T, b *browser) {
 			b.shoot(fmt.Sprintf("relay %s", c.protocol[:2]))
 		})
 	}
+}
+
+// testRestart leaves the page open while the demo is stopped and started again:
+// the relay knows nothing of the ids any more, the origin counts from 1, and
+// the page must not take that for a loss.
+func testRestart(t *testing.T, b *browser) {
+	base, stop := startPlain(t, "127.0.0.1:0", 1)
+	b.do(chromedp.Navigate(base + "/"))
+	b.wait("both streams are live", live)
+	stop()
+	b.wait("the page has noticed", func(s pageState) bool { return s.Plug == "out" })
+	startPlain(t, strings.TrimPrefix(base, "http://"), 2)
+	s := b.wait("the verdict on the restart", judged)
+	if v := s.Verdict; v.OK || !v.Again || v.Missing+v.Doubled+v.Disordered != 0 {
+		t.Errorf("the verdict is %+v: %s", v, s.Text)
+	}
+	for _, stream := range s.Streams {
+		if stream.First != 1 {
+			t.Errorf("%s begins with %d", stream.Topic, stream.First)
+		}
+	}
+	wantUnbroken(t, s)
+	b.shoot("restarted")
 }

@@ -210,6 +210,7 @@ export class Tape {
   #fresh = []; // bars not yet in the document
   #filled = 0; // replayed bars, so that they rise one after the other
   #head = 0;
+  #run = "";
 
   constructor(parent, stream) {
     this.stream = stream;
@@ -226,8 +227,9 @@ export class Tape {
     parent.append(row);
   }
 
-  // add shows event n; where a bar stands that waits for it, it fills that.
-  add(n, weight, replayed) {
+  // add shows an event; where a bar stands that waits for it, it fills that.
+  add({ run, n }, weight, replayed) {
+    if (run !== this.#run) this.#clear(run);
     let bar = this.#bars.get(n);
     const waited = bar?.dataset.kind === "missed";
     bar ??= this.#make(n);
@@ -238,7 +240,8 @@ export class Tape {
   }
 
   // expect puts up empty bars for what the origin has sent meanwhile.
-  expect(head) {
+  expect(run, head) {
+    if (run !== this.#run) return;
     for (let n = Math.max(this.#head + 1, head - BARS); n <= head; n++) this.#make(n).dataset.kind = "missed";
     this.#head = Math.max(this.#head, head);
   }
@@ -253,6 +256,15 @@ export class Tape {
   draw() {
     if (this.#fresh.length) this.bars.append(...this.#fresh.splice(0));
     put(this.count, this.stream.ledger.last ? `#${this.stream.ledger.last.toLocaleString("en")}` : "");
+  }
+
+  // clear begins a new tape: the origin counts from 1 again.
+  #clear(run) {
+    this.#run = run;
+    this.#head = this.#filled = 0;
+    this.#bars.clear();
+    this.#fresh.length = 0;
+    this.bars.replaceChildren();
   }
 
   #make(n) {

@@ -36,7 +36,7 @@ const handler = {
     }
     if (stream.topic === "demo/scores") take.match(type, data, replayed);
     else take.share(type, data, replayed);
-    tapes.get(stream.topic).add(data.n, weight(type, data), replayed && !!episode);
+    tapes.get(stream.topic).add(data, weight(type, data), replayed && !!episode);
     draw("facts");
     if (episode) judge();
   },
@@ -71,8 +71,8 @@ const take = {
     draw(`match ${data.pitch}`);
   },
   share(type, data, replayed) {
-    const s = shares.get(data.symbol) ?? { walk: [] };
-    shares.set(data.symbol, s);
+    let s = shares.get(data.symbol);
+    if (s?.trade.run !== data.run) shares.set(data.symbol, s = { walk: [] });
     s.was = s.trade?.last ?? data.last;
     s.trade = data;
     s.replayed = replayed;
@@ -86,8 +86,13 @@ const take = {
 function report(data, tag, text, type, replayed) {
   wire.unshift({ at: data.sent, tag, text, type, replayed: replayed && !!episode });
   wire.length = Math.min(wire.length, 4);
-  if (type === "goal" && !replayed) $("say").textContent = `${tag}. ${text}`;
+  if (type === "goal" && !replayed) say(`${tag}. ${text}`);
   draw("wire");
+}
+
+// say tells those who listen to the page.
+function say(text) {
+  $("say").textContent = text;
 }
 
 // weight is how tall an event stands on the tape, from 0 to 1.
@@ -125,6 +130,7 @@ function begin(cause, milliseconds = 0) {
   };
   verdict = null;
   for (const s of streams) tapes.get(s.topic).part();
+  say(sentence()[1]);
   poll();
   draw("facts");
 }
@@ -159,12 +165,13 @@ function counts(s) {
 // judge passes the verdict once every stream has what the origin had sent.
 function judge(late = false) {
   if (!episode.goal && !late) return;
-  const behind = (s) => s.state === "ended" ? 0 : Math.max(0, (episode.goal?.get(s.topic) ?? 0) - s.ledger.last);
-  if (!late && streams.some((s) => s.ledger.run === episode.run && behind(s) > 0)) return;
+  const here = (s) => (s.ledger.run === episode.run ? s.ledger.last : 0);
+  const behind = (s) => s.state === "ended" ? 0 : Math.max(0, (episode.goal?.get(s.topic) ?? 0) - here(s));
+  if (!late && streams.some((s) => behind(s) > 0)) return;
   const topics = streams.map((s) => {
     const was = episode.before.get(s), now = counts(s);
     const again = was.run !== s.ledger.run; // the origin began anew: there is nothing to compare with
-    const row = { topic: s.topic, after: was.id, from: was.n + 1, to: s.ledger.last };
+    const row = { topic: s.topic, after: was.id, again };
     for (const key of Object.keys(now)) row[key] = again && key !== "replayed" ? now[key] : now[key] - was.counts[key];
     row.missing += behind(s);
     return row;
@@ -175,12 +182,14 @@ function judge(late = false) {
     cause: episode.cause,
     away: performance.now() - episode.since,
     took: Math.max(...streams.map((s) => s.arrived)) - Math.min(...streams.map((s) => s.opened)),
-    gaps: episode.gaps, topics,
+    gaps: episode.gaps, topics, again: topics.some((t) => t.again),
     replayed: total("replayed"), missing: total("missing"), doubled: total("doubled"),
     disordered: total("disordered"), declared: total("declared"),
   };
-  verdict.ok = verdict.missing + verdict.doubled + verdict.disordered + verdict.declared === 0 && !late && !verdict.gaps.length;
+  verdict.ok = verdict.missing + verdict.doubled + verdict.disordered + verdict.declared === 0 &&
+    !late && !verdict.again && !verdict.gaps.length;
   episode = null;
+  say(sentence()[1]);
   draw("facts");
 }
 
@@ -201,7 +210,7 @@ async function poll() {
     subscribers = answer.subscribers;
     sent = new Map(answer.topics.map((t) => [t.topic, t.sent]));
     silent = 0;
-    if (episode) for (const s of streams) if (s.state !== "live") tapes.get(s.topic).expect(sent.get(s.topic));
+    if (episode) for (const s of streams) if (s.state !== "live") tapes.get(s.topic).expect(answer.run, sent.get(s.topic));
   } catch {
     silent++;
   }
@@ -329,6 +338,9 @@ function sentence() {
   }
   if (verdict) {
     const v = verdict, away = `${(v.away / 1000).toFixed(1)} s away`;
+    if (v.again && !v.missing && !v.doubled && !v.disordered) {
+      return ["gap", "The demo was started again.", `${away}. ${count(v.replayed, "event")} of the new show, nothing missing, all in order.`];
+    }
     if (v.ok) {
       const took = v.took < 1 ? "under a millisecond" : `${milliseconds(v.took)} ms`;
       return ["good", `${count(v.replayed, "event")} replayed. Nothing missing, nothing doubled, all in order.`,
