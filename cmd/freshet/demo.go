@@ -81,9 +81,7 @@ func (d *demonstration) run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	if counter, ok := any(s.relay).(interface{ Subscribers() int }); ok {
-		page.Subscribers = counter.Subscribers
-	}
+	page.Subscribers = (&audience{admin: s.relay.Admin()}).subscribers
 	origin.Relay = listenerURL("http", s.listeners.plain)
 	if origin.Relay == "" {
 		origin.Relay = listenerURL("https", s.listeners.public)

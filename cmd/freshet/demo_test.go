@@ -57,25 +57,28 @@ func playDemo(t *testing.T, args ...string) (url, said string) {
 	return url, said
 }
 
+type demoAnswer struct {
+	Subscribers int
+	Topics      []struct{ Sent uint64 }
+}
+
+func demoStatus(t *testing.T, client *http.Client, url string) (answer demoAnswer) {
+	t.Helper()
+	resp, err := client.Get(url + "demo/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || len(answer.Topics) == 0 {
+		t.Fatalf("the status: %+v, %v", answer, err)
+	}
+	return answer
+}
+
 // demoSent asks the demo how many events it has published, until there are some.
 func demoSent(t *testing.T, client *http.Client, url string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		resp, err := client.Get(url + "demo/status")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var status struct {
-			Topics []struct{ Sent uint64 }
-		}
-		err = json.NewDecoder(resp.Body).Decode(&status)
-		resp.Body.Close()
-		if err != nil || len(status.Topics) == 0 {
-			t.Fatalf("the status: %v, %v", status, err)
-		}
-		if status.Topics[0].Sent > 0 {
-			return
-		}
+	for deadline := time.Now().Add(10 * time.Second); demoStatus(t, client, url).Topics[0].Sent == 0; {
 		if time.Now().After(deadline) {
 			t.Fatal("nothing is published")
 		}
@@ -110,6 +113,11 @@ func TestDemoPlays(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	stream := bufio.NewScanner(resp.Body)
+	for deadline := time.Now().Add(5 * time.Second); demoStatus(t, http.DefaultClient, url).Subscribers != 1; {
+		if time.Now().After(deadline) {
+			t.Fatal("one stream is open, and the page is not told of it")
+		}
+	}
 	stamped := regexp.MustCompile(`^data: \{"n":\d+,"sent":[\d.]+,"run":"\w+","match":`)
 	for stream.Scan() {
 		if stamped.MatchString(stream.Text()) {
