@@ -57,6 +57,9 @@ func (r *Ring) drop() {
 	if n == 0 {
 		return
 	}
+	for _, s := range v.segs[:n] {
+		r.segBytes -= s.footprint()
+	}
 	next := *v
 	// A copy, because an array shared with the old view would keep the dropped segments alive.
 	next.segs = append(make([]*segment, 0, len(v.segs)-n), v.segs[n:]...)
@@ -125,6 +128,7 @@ func (r *Ring) settle() {
 		snug := newSegment(need, first, s.commit(at))
 		snug.take(s, first)
 		next.segs[i] = snug
+		r.segBytes += snug.footprint() - s.footprint()
 	}
 	r.publish(next)
 }

@@ -185,6 +185,7 @@ func (r *Ring) room(size, rest int, seq uint64, ms int64) *segment {
 	if all := kept + need; all <= smallLog {
 		if s := r.gather(max(all*3/2, min(all+rest, smallLog)), v, ms); s != nil {
 			next.segs = []*segment{s}
+			r.segBytes = s.footprint()
 			r.publish(next)
 			return s
 		}
@@ -196,6 +197,7 @@ func (r *Ring) room(size, rest int, seq uint64, ms int64) *segment {
 	}
 	s := newSegment(max(need, min(most, max(minSegment, kept/4, need+rest))), seq, ms)
 	next.segs = append(append(make([]*segment, 0, len(v.segs)+1), v.segs...), s)
+	r.segBytes += s.footprint()
 	r.publish(next)
 	return s
 }
@@ -249,10 +251,6 @@ func (r *Ring) publish(next view) {
 	}
 	if len(next.segs) == 0 {
 		next.segs, next.ids = nil, nil
-	}
-	r.segBytes = 0
-	for _, s := range next.segs {
-		r.segBytes += s.footprint()
 	}
 	r.view.Store(&next)
 	r.account()

@@ -19,14 +19,25 @@ type goneID struct {
 	id  string // "" = its id was its position
 }
 
+const maxGuesses = 4
+
 // find returns the index of the segment that holds seq. The caller knows that one does.
 func (v *view) find(seq uint64) int {
 	lo, hi := 0, len(v.segs)-1
 	if v.segs[hi].first <= seq {
 		return hi // most readers are near the head
 	}
-	for hi-lo > 1 { // segs[lo].first <= seq < segs[hi].first
-		if mid := int(uint(lo+hi) / 2); v.segs[mid].first <= seq {
+	// segs[lo].first <= seq < segs[hi].first. Segments hold much the same number of events
+	// where events are much the same size, so a guess or two finds it in a log of any length.
+	// Where they are not, halving does.
+	for step := 0; hi-lo > 1; step++ {
+		mid := int(uint(lo+hi) / 2)
+		if step < maxGuesses {
+			first := v.segs[lo].first
+			guess := lo + int((seq-first)*uint64(hi-lo)/(v.segs[hi].first-first))
+			mid = min(max(guess, lo+1), hi-1)
+		}
+		if v.segs[mid].first <= seq {
 			lo = mid
 		} else {
 			hi = mid
