@@ -12,7 +12,7 @@ import (
 
 const (
 	audienceMetric = "freshet_relay_subscribers"
-	audienceAge    = 500 * time.Millisecond // however many pages ask
+	audienceAge    = 250 * time.Millisecond // however many pages ask
 )
 
 // audience is how many streams the relay serves, as its metrics tell. It asks

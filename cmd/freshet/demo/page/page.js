@@ -46,7 +46,8 @@ const handler = {
   },
   state(stream) {
     if (stream.state === "lost" && !episode) begin("lost");
-    if (stream.state === "live") episode ? settle() : poll();
+    if (stream.state === "live" && episode) settle();
+    else if (stream.state === "live") poll.soon(400); // the audience has grown
     draw("facts");
   },
 };
@@ -214,11 +215,15 @@ async function poll() {
   } catch {
     silent++;
   }
-  clearTimeout(polling);
-  polling = setTimeout(poll, episode ? 300 : 2000);
+  poll.soon(episode ? 300 : 2000);
   draw("facts");
   return answer;
 }
+
+poll.soon = (milliseconds) => {
+  clearTimeout(polling);
+  polling = setTimeout(poll, milliseconds);
+};
 
 new PerformanceObserver((list) => {
   for (const entry of list.getEntries()) {
