@@ -53,7 +53,7 @@ func (r *Relay) commit(ctx context.Context, topic, key string, number uint64, ev
 		id, count, fresh, err := c.Commit(ctx, topic, key, number, events)
 		return Receipt{ID: id, Count: count, Duplicate: fresh == 0}, err
 	}
-	t, problem := r.topics.use(topic)
+	t, problem := r.topics.use(topic, publishing)
 	if problem != nil {
 		return Receipt{}, problem
 	}
@@ -86,7 +86,7 @@ func (t *topic) commit(key string, number uint64, events []ringbuf.Entry) (_ Rec
 		}
 	}
 	if number == 0 {
-		receipt, err := t.commitOne(known, events[0])
+		receipt, err := t.commitOne(key, known, events[0])
 		if err == nil && !receipt.Duplicate {
 			added = 1
 		}
@@ -96,14 +96,14 @@ func (t *topic) commit(key string, number uint64, events []ringbuf.Entry) (_ Rec
 }
 
 // commitOne appends an event that is a publication of its own.
-func (t *topic) commitOne(known *publishKey, e ringbuf.Entry) (Receipt, error) {
+func (t *topic) commitOne(key string, known *publishKey, e ringbuf.Entry) (Receipt, error) {
 	sum := uint64(0)
 	if known != nil {
 		sum = digest(e)
 		switch {
 		case known.count == 0:
 		case known.last != sum:
-			return Receipt{}, t.conflict()
+			return Receipt{}, conflict(keyField(key))
 		default:
 			return Receipt{ID: known.id, Count: 1, Duplicate: true}, nil
 		}
@@ -111,12 +111,12 @@ func (t *topic) commitOne(known *publishKey, e ringbuf.Entry) (Receipt, error) {
 	if e.ID != "" {
 		if same, ok := t.ring.Lookup(e.ID); ok && same.OwnID {
 			if !bytes.Equal(same.Body, e.Body) {
-				return Receipt{}, t.conflict()
+				return Receipt{}, conflict("id")
 			}
 			return Receipt{ID: e.ID, Count: 1, Duplicate: true}, nil
 		}
 	}
-	id := t.append(e)
+	id := t.ring.ID(t.append(e))
 	if known != nil {
 		known.count, known.id, known.first, known.last = 1, id, sum, sum
 	}
@@ -128,49 +128,56 @@ func (t *topic) commitOne(known *publishKey, e ringbuf.Entry) (Receipt, error) {
 // enough to notice a publisher that uses a key twice.
 func (t *topic) commitStream(known *publishKey, number uint64, events []ringbuf.Entry) (Receipt, int, error) {
 	receipt := Receipt{Count: number - 1 + uint64(len(events)), Duplicate: true}
+	var last ringbuf.Position
 	added := 0
 	for i := range events {
 		n := number + uint64(i)
 		if known == nil {
-			receipt.ID = t.append(events[i])
+			last = t.append(events[i])
 			added++
 			continue
 		}
 		sum := digest(events[i])
 		if n <= known.count {
 			if n == 1 && known.first != 0 && sum != known.first || n == known.count && sum != known.last {
-				return Receipt{}, added, t.conflict()
+				return Receipt{}, 0, conflict("Idempotency-Key")
 			}
 			continue
 		}
 		// A count that jumps is a publisher whose key this relay does not
 		// remember, or not to the end: what it leaves out was acknowledged
 		// elsewhere, or by a relay that has restarted since.
-		known.id, known.count, known.last = t.append(events[i]), n, sum
+		last = t.append(events[i])
+		known.count, known.last, known.id = n, sum, ""
 		if n == 1 {
 			known.first = sum
 		}
 		added++
 	}
+	if added > 0 {
+		receipt.ID, receipt.Duplicate = t.ring.ID(last), false
+	}
 	if known != nil {
+		if added > 0 {
+			known.id = receipt.ID
+		}
 		receipt.ID, receipt.Count = known.id, known.count
 	}
-	receipt.Duplicate = added == 0
 	return receipt, added, nil
 }
 
-// append appends one event, under mu, and returns its id.
-func (t *topic) append(e ringbuf.Entry) string {
+// append appends one event, under mu.
+func (t *topic) append(e ringbuf.Entry) ringbuf.Position {
 	at := t.ring.Append(e)
 	t.weigh()
 	t.relay.metrics.events.Inc()
 	t.relay.metrics.eventBytes.Add(float64(len(e.Body)))
-	return t.ring.ID(at)
+	return at
 }
 
-func (t *topic) conflict() *Problem {
-	p := newProblem(http.StatusConflict, "another event was published under the same id or Idempotency-Key")
-	p.Field = "id"
+func conflict(field string) *Problem {
+	p := newProblem(http.StatusConflict, "another event was published under the same %s", field)
+	p.Field = field
 	return p
 }
 
@@ -235,7 +242,7 @@ func (r *Relay) End(ctx context.Context, topic string) error {
 	if c := r.config.Committer; c != nil {
 		return c.End(ctx, topic)
 	}
-	t, problem := r.topics.use(topic)
+	t, problem := r.topics.use(topic, publishing)
 	if problem != nil {
 		return problem
 	}

@@ -91,7 +91,7 @@ func (t *topic) follow(ctx context.Context, f *following, lastEventID string, be
 	if before != nil {
 		<-before.done
 	}
-	err := t.relay.config.Upstream.Follow(ctx, t.name, lastEventID, func() { f.answer(nil) })
+	err := t.relay.config.Upstream.Follow(ctx, t.name, t.followFrom(lastEventID), func() { f.answer(nil) })
 	if status(err) == http.StatusNoContent {
 		t.relay.endTopic(t)
 	}
@@ -109,6 +109,20 @@ func (t *topic) follow(ctx context.Context, f *following, lastEventID string, be
 	f.answer(err)
 	f.cancel()
 	close(f.done)
+}
+
+// followFrom returns the id that the upstream is to go on from: of the newest
+// event here, so that the log goes on without a hole. Where nothing ever came,
+// the log begins where the first subscriber goes on.
+func (t *topic) followFrom(asked string) string {
+	head := t.ring.Head()
+	if head.Seq == 0 {
+		t.ring.Recall(asked)
+	}
+	if id := t.ring.ID(head); id != head.String() {
+		return id
+	}
+	return ""
 }
 
 // wait waits until the upstream has answered for the topic, and returns why a

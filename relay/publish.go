@@ -51,6 +51,12 @@ func (r *Relay) publish(w http.ResponseWriter, req *http.Request) {
 	}
 	defer r.admission.published()
 
+	if coding := req.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		problem = newProblem(http.StatusUnsupportedMediaType, "the body is taken as it is, not with the content coding %q", clip(coding))
+		problem.Field = "Content-Encoding"
+		r.refusePublish(w, problem)
+		return
+	}
 	if isMedia(req.Header.Get("Content-Type"), "text/event-stream") {
 		r.publishStream(w, req, topic, key)
 		return
@@ -90,16 +96,29 @@ func (r *Relay) Publish(ctx context.Context, topic, key string, e sse.Event) (Re
 	return r.commit(ctx, topic, memoryKey(key, e.ID), 0, entry)
 }
 
-// memoryKey returns the name under which a publication is remembered. A key and
-// an id that happen to be equal are two.
+// Publications are remembered under names of two kinds, so that a key and an id
+// that happen to be equal are two.
+const (
+	byKey = "Idempotency-Key "
+	byID  = "id "
+)
+
+// memoryKey returns the name under which a publication is remembered; "" = it
+// is not.
 func memoryKey(key, id string) string {
 	switch {
 	case key != "":
-		return "key " + key
+		return byKey + key
 	case id != "":
-		return "id " + id
+		return byID + id
 	}
 	return ""
+}
+
+// keyField returns the part of a request that the name came from.
+func keyField(memoryKey string) string {
+	field, _, _ := strings.Cut(memoryKey, " ")
+	return field
 }
 
 // validate reports why a publisher may not publish the event. A feed may pass
@@ -151,7 +170,9 @@ func (r *Relay) readBody(w http.ResponseWriter, req *http.Request) ([]byte, erro
 	}
 	// Not every ResponseWriter has deadlines; the connections of this relay's
 	// own listeners do.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(r.config.Stall))
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(r.config.Stall))
+	defer control.SetReadDeadline(time.Time{})
 	var buf bytes.Buffer
 	if req.ContentLength > 0 {
 		buf.Grow(int(req.ContentLength) + bytes.MinRead)

@@ -36,7 +36,7 @@ func (r *Relay) subscribe(w http.ResponseWriter, req *http.Request) {
 		r.sendAway(w, req, problem)
 		return
 	}
-	t, problem := r.topics.use(name)
+	t, problem := r.topics.use(name, subscribing)
 	if problem != nil {
 		r.sendAway(w, req, problem)
 		return

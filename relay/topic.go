@@ -52,15 +52,16 @@ func newTopic(r *Relay, name string, epoch uint64) *topic {
 // hasEnded reports whether the topic has ended, not long ago.
 func (t *topic) hasEnded() bool { return t.ended.Load() != 0 }
 
-// over reports whether the topic, which nobody uses, may be forgotten: nothing
-// ever came, or nobody asked for long, or its end is long ago.
+// untouched reports whether nothing ever happened to the topic.
+func (t *topic) untouched() bool { return t.ring.Head().Seq == 0 && !t.hasEnded() }
+
+// over reports whether the topic, which nobody uses, may be forgotten: it ended
+// long ago, or nobody asked for it for long.
 func (t *topic) over(now time.Time) bool {
-	c := &t.relay.config.Topics
 	if at := t.ended.Load(); at != 0 {
 		return now.UnixNano()-at >= int64(keepEnded)
 	}
-	idle := now.Sub(t.used)
-	return idle >= c.Forget || idle >= c.Linger && t.ring.Head().Seq == 0
+	return now.Sub(t.used) >= t.relay.config.Topics.Forget
 }
 
 // weigh accounts for what the ring holds, after a change under mu. The caller

@@ -28,7 +28,7 @@ type topics struct {
 
 	count  atomic.Int64
 	memory atomic.Int64  // sum of all topics' footprint
-	floor  atomic.Uint64 // epochs' high bits must not be less: those forgotten had less
+	newest atomic.Uint64 // high bits of the epoch of the next topic
 	shards [topicShards]topicShard
 
 	relieving sync.Mutex // held by the one who makes room
@@ -47,6 +47,7 @@ type topicShard struct {
 
 func newTopics(r *Relay) *topics {
 	ts := &topics{relay: r, seed: maphash.MakeSeed(), birth: uint16(rand.Uint32())}
+	ts.newest.Store(uint64(time.Now().Unix()))
 	for i := range ts.shards {
 		ts.shards[i].byName = make(map[string]*topic)
 	}
@@ -59,9 +60,19 @@ func (ts *topics) shard(name string) *topicShard {
 	return &ts.shards[maphash.String(ts.seed, name)%topicShards]
 }
 
+// purpose is what a topic is made for, if it must be.
+type purpose bool
+
+const (
+	subscribing purpose = false
+	publishing  purpose = true
+)
+
 // use finds the topic, or makes it, and keeps it until the caller releases it.
-// The name is valid. It fails when there are too many topics.
-func (ts *topics) use(name string) (*topic, *Problem) {
+// The name is valid. It fails when there are too many topics, and for those who
+// only subscribe a little earlier: strangers who ask for names that nobody
+// publishes to cannot keep publishers out.
+func (ts *topics) use(name string, why purpose) (*topic, *Problem) {
 	now := time.Now()
 	sh := ts.shard(name)
 	sh.mu.Lock()
@@ -72,13 +83,17 @@ func (ts *topics) use(name string) (*topic, *Problem) {
 		t = nil
 	}
 	if t == nil {
-		most := int64(ts.relay.config.Limits.Topics)
+		limits := &ts.relay.config.Limits
+		most := int64(limits.Topics)
+		if why == subscribing {
+			most = max(int64(float64(most)*limits.AddressShare), 1)
+		}
 		if ts.count.Add(1) > most {
 			ts.count.Add(-1)
 			ts.relay.metrics.hits[limitTopics].Inc()
-			return nil, overLimit(http.StatusServiceUnavailable, "limits.topics", most, "this relay knows %d topics already and takes no other", most)
+			return nil, overLimit(http.StatusServiceUnavailable, "limits.topics", int64(limits.Topics), "this relay knows %d topics already and takes no other", most)
 		}
-		t = newTopic(ts.relay, name, ts.epoch(now))
+		t = newTopic(ts.relay, name, ts.epoch())
 		sh.byName[name] = t
 	}
 	t.users++
@@ -106,27 +121,33 @@ func (ts *topics) retain(t *topic) {
 	t.users++
 }
 
-// release undoes one use.
+// release undoes one use. A topic that nothing ever came to is forgotten with
+// its last user: if it comes back, it is the same.
 func (ts *topics) release(t *topic) {
 	sh := ts.shard(t.name)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	t.users--
 	t.used = time.Now()
+	if t.users == 0 && t.untouched() {
+		ts.forget(sh, t)
+	}
 }
 
-// epoch draws the epoch of a new topic. One that was forgotten and comes back
-// gets a higher one, for its positions begin again.
-func (ts *topics) epoch(now time.Time) uint64 {
-	return max(uint64(now.Unix()), ts.floor.Load())<<16 | uint64(ts.birth)
-}
+// epoch draws the epoch of a new topic: this process's own, or a higher one
+// once a topic with events was forgotten, for if that one comes back its
+// positions begin again.
+func (ts *topics) epoch() uint64 { return ts.newest.Load()<<16 | uint64(ts.birth) }
 
 // forget drops a topic that nobody uses.
 func (ts *topics) forget(sh *topicShard, t *topic) {
-	for next := t.ring.Head().Epoch>>16 + 1; ; {
-		floor := ts.floor.Load()
-		if next <= floor || ts.floor.CompareAndSwap(floor, next) {
-			break
+	if !t.untouched() {
+		next := max(t.ring.Head().Epoch>>16+1, uint64(time.Now().Unix()))
+		for {
+			newest := ts.newest.Load()
+			if next <= newest || ts.newest.CompareAndSwap(newest, next) {
+				break
+			}
 		}
 	}
 	sh.unlink(t)
@@ -214,7 +235,7 @@ func (ts *topics) settle(t *topic) {
 }
 
 // sweep lets age do its work: events past Topics.Age, topics past
-// Topics.Forget, those that never had an event and those that have ended.
+// Topics.Forget, and those that have ended.
 func (ts *topics) sweep(now time.Time) {
 	var found []*topic
 	for i := range ts.shards {

@@ -10,9 +10,11 @@ type Upstream interface {
 	// returns. It does its own retrying.
 	//
 	// The relay calls it in a goroutine of its own when a topic gets its first
-	// subscriber, with the id that subscriber resumes from ("" = none), for
-	// each topic at most once at a time. It ends ctx Topics.Linger after the
-	// last subscriber left, or when it stops, and waits for Follow to return.
+	// subscriber, for each topic at most once at a time, with the origin's id
+	// of the newest event here, or where nothing ever came the id that this
+	// subscriber resumes from; "" = there is none. The relay ends ctx
+	// Topics.Linger after the last subscriber left, or when it stops itself,
+	// and waits for Follow to return.
 	//
 	// Subscribers wait for opened to be called, for Follow to return, or for
 	// five seconds, and are then answered from what the relay has of the topic.
