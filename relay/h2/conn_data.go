@@ -53,8 +53,7 @@ func (c *Conn) lateData(h head) error {
 		}
 		return nil
 	}
-	c.out = appendReset(c.out, h.id, http2.ErrCodeStreamClosed)
-	return c.spend(resets, 1)
+	return c.refuse(h.id, http2.ErrCodeStreamClosed)
 }
 
 // skip drops the payload of a DATA frame that the connection's window has been debited for.

@@ -119,6 +119,22 @@ func TestDataWhereItMayNotBe(t *testing.T) {
 	}
 }
 
+// TestPaddingIsGivenBack: nobody but us can, as the handler never sees it.
+func TestPaddingIsGivenBack(t *testing.T) {
+	p := connect(t, nil)
+	p.post(1)
+	for range 1000 {
+		_ = p.WriteDataPadded(1, false, []byte("x"), make([]byte, 255))
+		if err := p.send(); err != nil {
+			t.Fatal(err)
+		}
+		p.answers()
+	}
+	if p.streams[1].Closed() || p.streams[1].held() != 0 {
+		t.Fatal("padding used up the window")
+	}
+}
+
 // TestStreamEndsWithinAFrame drops what is left of a DATA frame without losing count.
 func TestStreamEndsWithinAFrame(t *testing.T) {
 	p := connect(t, nil)

@@ -26,6 +26,12 @@
 // It should do so only while the socket takes bytes: what a peer asks for and does not
 // read then stays in Output, whose length is limited.
 //
+// # The end
+//
+// When Receive fails or Done reports true, the loop writes Output, shuts its side of the
+// transport, and reads and drops what still comes, for a second or so, before it closes. A socket closed with
+// octets unread resets the connection, and the peer may never see GOAWAY.
+//
 // # What it promises
 //
 //   - All of h2spec passes.

@@ -43,7 +43,7 @@ func (s *Scratch) read(head *[frameHead]byte, payload []byte, dec *hpack.Decoder
 	s.framer.ReadMetaHeaders = dec
 	f, err := s.framer.ReadFrame()
 	if err != nil {
-		_ = s.plain.Close() // a block that one connection left undecoded is none of the next one's
+		_ = s.plain.Close() // so that a block which one connection left undecoded ends with it
 	}
 	s.input.payload = nil
 	s.framer.ReadMetaHeaders = nil
