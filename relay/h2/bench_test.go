@@ -271,7 +271,7 @@ func TestMemory(t *testing.T) {
 	}
 	t.Logf("a map instead of the table would take %.1f octets a stream instead of %d", float64(heap()-before)/25000, unsafe.Sizeof(&Stream{}))
 	runtime.KeepAlive(maps)
-	if idle > 700 || one > 800 {
+	if idle > 350 || one > 450 {
 		t.Errorf("an idle connection takes %.0f octets, one with a stream %.0f", idle, one)
 	}
 	if each := (many - idle) / 1000; each > 80 {

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// A Conn is one connection.
+// A Conn is one connection. All of it is owned by the loop.
 type Conn struct {
 	// Static after construction.
 	scratch *Scratch

@@ -12,6 +12,8 @@ import (
 // which there are seven.
 const maxSettings = 600
 
+const blockTooLong = "header block is longer than twice SETTINGS_MAX_HEADER_LIST_SIZE"
+
 // Receive takes what the peer sent, cut anywhere, and calls the Handler. An error is
 // final, of type *Error, and GOAWAY is in Output: write that, call Close, and close the transport.
 func (c *Conn) Receive(now time.Time, p []byte) error {
@@ -89,14 +91,14 @@ func (c *Conn) begin(h head) error {
 			return c.fail(http2.ErrCodeProtocol, "HEADERS on a stream that is not the client's")
 		}
 		if int(h.length) > c.scratch.limits.block {
-			return c.fail(http2.ErrCodeEnhanceYourCalm, "header block is longer than twice SETTINGS_MAX_HEADER_LIST_SIZE")
+			return c.fail(http2.ErrCodeEnhanceYourCalm, blockTooLong)
 		}
 	case http2.FrameContinuation:
 		if c.continuing == 0 {
 			return c.fail(http2.ErrCodeProtocol, "CONTINUATION without HEADERS")
 		}
 		if int(c.base)+int(h.length) > c.scratch.limits.block {
-			return c.fail(http2.ErrCodeEnhanceYourCalm, "header block is longer than twice SETTINGS_MAX_HEADER_LIST_SIZE")
+			return c.fail(http2.ErrCodeEnhanceYourCalm, blockTooLong)
 		}
 		if err := c.spend(control, 1); err != nil {
 			return err

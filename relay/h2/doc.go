@@ -29,14 +29,16 @@
 // # The end
 //
 // When Receive fails or Done reports true, the loop writes Output, shuts its side of the
-// transport, and reads and drops what still comes, for a second or so, before it closes. A socket closed with
-// octets unread resets the connection, and the peer may never see GOAWAY.
+// transport, and reads and drops what still comes, for a second or so, before it closes.
+// A socket closed with octets unread resets the connection, and the peer may never see
+// GOAWAY.
 //
 // # What it promises
 //
 //   - All of h2spec passes.
-//   - Memory is bounded by [Config] whatever the peer sends: a Conn without streams and
-//     without a begun header block holds no buffer, a Stream is 64 bytes.
+//   - Memory is bounded by [Config] whatever the peer sends. A Conn without streams keeps
+//     no buffer and, once the peer has given up its HPACK table as our SETTINGS ask, no
+//     decoder: 256 octets. A stream takes 72 with its place in the table.
 //   - Work is bounded: frames that cost us more than the peer (resets, pings, settings,
 //     empty frames, window crumbs) are paid for from budgets, see [Budget]; a peer that
 //     overdraws one gets GOAWAY ENHANCE_YOUR_CALM.
@@ -46,6 +48,7 @@
 //
 // It has no timers: the loop closes a connection that is not [Conn.Ready] in time, that
 // stays [Conn.Partial], or whose streams stall. It does not push, knows no priorities
-// (RFC 9113 5.3.2) and no extended CONNECT. It counts streams, not the handlers that a loop may still
-// run for streams that are gone: that count is the loop's own (CVE-2023-44487).
+// (RFC 9113 5.3.2) and no extended CONNECT. It counts streams, not the handlers that a
+// loop may still run for streams that are gone: that count is the loop's own
+// (CVE-2023-44487).
 package h2
