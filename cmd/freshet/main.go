@@ -64,8 +64,10 @@ func main() {
 		stderr:  os.Stderr,
 		environ: os.Environ(),
 		live:    isTerminal(os.Stderr),
+
+		asksPerson: isTerminal(os.Stdin),
 	}
-	ctx, release := untilStopped(t)
+	ctx, release := untilStopped(t, os.Exit)
 	status := t.execute(ctx, os.Args[1:])
 	release()
 	os.Exit(status)

@@ -17,6 +17,8 @@ type terminal struct {
 	stderr  io.Writer
 	environ []string // NAME=value each
 	live    bool     // a person watches stderr: lines there may be drawn over
+
+	asksPerson bool // stdin is a keyboard
 }
 
 // variable returns the value of an environment variable, or "".
@@ -34,14 +36,19 @@ func (t *terminal) say(format string, args ...any) {
 	fmt.Fprintf(t.stderr, format+"\n", args...)
 }
 
+// isTerminal tells a terminal from a file, a pipe and the null device.
 func isTerminal(f *os.File) bool {
 	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
 }
 
 // untilStopped returns a context that ends at the first SIGINT or SIGTERM. The second
-// one ends the process at once. The function it returns gives the signals back.
-func untilStopped(t *terminal) (context.Context, func()) {
+// one calls exit. The function it returns gives the signals back.
+func untilStopped(t *terminal, exit func(status int)) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
@@ -58,7 +65,7 @@ func untilStopped(t *terminal) (context.Context, func()) {
 		select {
 		case s := <-signals:
 			t.say("freshet: stopped at once by a second signal (%v)", s)
-			os.Exit(130)
+			exit(130)
 		case <-over:
 		}
 	}()
