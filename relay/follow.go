@@ -91,7 +91,10 @@ func (t *topic) follow(ctx context.Context, f *following, lastEventID string, be
 	if before != nil {
 		<-before.done
 	}
-	err := t.relay.config.Upstream.Follow(ctx, t.name, t.followFrom(lastEventID), func() { f.answer(nil) })
+	var err error
+	if ctx.Err() == nil { // else all have left meanwhile
+		err = t.relay.config.Upstream.Follow(ctx, t.name, t.followFrom(lastEventID), func() { f.answer(nil) })
+	}
 	if status(err) == http.StatusNoContent {
 		t.relay.endTopic(t)
 	}

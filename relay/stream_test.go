@@ -246,7 +246,6 @@ func TestStreamOneStopsReading(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close()
 	reader, lapped := sse.NewReader(res.Body), false
 	for e := (sse.Event{}); !strings.HasPrefix(string(e.Data), fmt.Sprint(events)); {
 		if err := reader.Read(&e); err != nil {

@@ -61,6 +61,7 @@ func (r *Relay) subscribe(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	t.awaitAhead(req.Context(), from)
+	t.expire(time.Now())
 	s, how := newSubscriber(t, who, from)
 	r.metrics.joins[how].Inc()
 	streamHeaders(w.Header())
