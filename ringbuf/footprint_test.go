@@ -109,6 +109,39 @@ func TestFootprintOfABusyTopic(t *testing.T) {
 	}
 }
 
+// A log with a small limit has small segments, so that what lags behind its bounds is small, too.
+func TestFootprintOfASmallLimit(t *testing.T) {
+	for _, limit := range []int{16 << 10, 64 << 10, 256 << 10} {
+		r := New(Limits{Bytes: limit}, Position{Epoch: 1})
+		worst := 0
+		for range 10_000 {
+			r.Append(Entry{Body: append(bytes.Repeat([]byte("x"), 199), '\n')})
+			worst = max(worst, r.Footprint())
+		}
+		if worst > limit*5/4+3000 {
+			t.Errorf("limit %d: footprint up to %d", limit, worst)
+		}
+	}
+}
+
+func TestTheTableOfIDsShrinksWithTheLog(t *testing.T) {
+	r := filled(20_000, 100)
+	for c := r.Last(10); r.Oldest() != c; {
+		r.Trim(r.Footprint() - 1)
+		if r.Len() < 20_000/2 {
+			c = r.Oldest()
+		}
+	}
+	if slots := len(r.view.Load().ids.slots); slots > 8*r.Len() {
+		t.Errorf("%d slots for %d events", slots, r.Len())
+	}
+	r.limits.Age = time.Millisecond
+	r.Expire(start.Add(20_000 * time.Millisecond))
+	if slots := len(r.view.Load().ids.slots); r.Len() != 1 || slots > 4096 {
+		t.Errorf("%d slots for %d events", slots, r.Len())
+	}
+}
+
 // A cursor holds nothing of the ring in memory: a stalled reader costs 8 bytes.
 func TestAStalledReaderPinsNoMemory(t *testing.T) {
 	r := New(Limits{Bytes: 1 << 20}, Position{Epoch: 1})

@@ -37,8 +37,8 @@ func hashID(id string) uint32 { return uint32(maphash.String(idSeed, id)) }
 // is verified.
 //
 // There is one writer. Readers take no lock: a slot changes in one store, from unused
-// to an event or from an event to a later one, and is never emptied. A slot whose event
-// is no longer held is dead: readers pass over it, the writer uses it again. When too many
+// to an event or from an event to a later one with the same id, and is never emptied. A
+// slot whose event is no longer held is dead, and readers pass over it. When too many slots
 // are in use, a new table takes over the living.
 type idTable struct {
 	slots []atomic.Uint64 // a power of two
@@ -82,19 +82,14 @@ func (t *idTable) takes(seq uint64) bool {
 func (t *idTable) home(hash uint32) int { return int(hash) & (len(t.slots) - 1) }
 func (t *idTable) next(at int) int      { return (at + 1) & (len(t.slots) - 1) }
 
-// put stores a word in the first slot on its path that is unused or whose event is
-// before first.
-func (t *idTable) put(hash uint32, seq, first uint64) {
-	for at := t.home(hash); ; at = t.next(at) {
-		word := t.slots[at].Load()
-		if word == 0 {
-			t.used++
-		} else if t.seq(word) >= first {
-			continue
-		}
-		t.slots[at].Store(t.slot(hash, seq))
-		return
+// put stores a word in the first unused slot on its path.
+func (t *idTable) put(hash uint32, seq uint64) {
+	at := t.home(hash)
+	for t.slots[at].Load() != 0 {
+		at = t.next(at)
 	}
+	t.slots[at].Store(t.slot(hash, seq))
+	t.used++
 }
 
 // replace puts seq into the slot that names old, which has the same hash. It reports whether
@@ -127,7 +122,7 @@ func (t *idTable) rebuilt(first uint64) *idTable {
 	fresh := newIDTable(live, first)
 	for i := range t.slots {
 		if word := t.slots[i].Load(); word != 0 && t.seq(word) >= first {
-			fresh.put(uint32(word>>32), t.seq(word), first)
+			fresh.put(uint32(word>>32), t.seq(word))
 		}
 	}
 	return fresh

@@ -11,8 +11,8 @@ func (r *Ring) lookup(v *view, head uint64, id string, hash uint32) (seq uint64,
 		if v.gone.id == id {
 			return v.gone.seq, true
 		}
-		// A miss counts only if nothing was dropped meanwhile: else a slot may have gone
-		// to another event, and the id to the next view's gone.
+		// A miss counts only if nothing was dropped meanwhile: a later event may have
+		// taken the id over and be gone itself.
 		head = r.head.Load()
 		now := r.view.Load()
 		if now == v {
@@ -60,18 +60,17 @@ func (r *Ring) probe(v *view, head uint64, id string, hash uint32) (seq uint64, 
 // enter puts an event that is about to become visible into the table of ids.
 func (r *Ring) enter(hash uint32, seq uint64) {
 	v := r.view.Load()
-	first := v.segs[0].first
 	if v.ids != nil && v.ids.takes(seq) {
-		v.ids.put(hash, seq, first)
+		v.ids.put(hash, seq)
 		return
 	}
 	next := *v
 	if next.ids == nil {
 		next.ids = newIDTable(1, seq)
 	} else {
-		next.ids = next.ids.rebuilt(first)
+		next.ids = next.ids.rebuilt(v.segs[0].first)
 	}
-	next.ids.put(hash, seq, first)
+	next.ids.put(hash, seq)
 	r.publish(next)
 }
 

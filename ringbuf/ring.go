@@ -168,9 +168,8 @@ func (r *Ring) append(e *Entry, rest int) {
 }
 
 const (
-	smallLog   = 2 << 10  // below this, bytes: one segment, moved to a larger one when full
-	minSegment = 1 << 10  // of a chain; bytes
-	maxSegment = 64 << 10 // larger only for one event that is; bytes
+	smallLog   = 4 << 10  // bytes; up to this a log is one segment, moved to a larger one when full
+	maxSegment = 64 << 10 // bytes; larger only for one event that is
 )
 
 // room returns the segment into which an event of size bytes, number seq, is to be put.
@@ -190,12 +189,13 @@ func (r *Ring) room(size, rest int, seq uint64, ms int64) *segment {
 			return s
 		}
 	}
-	// A chain grows with what it holds, so that its spare room stays a small part.
+	// A chain's segments grow with what it holds and may hold, so that spare room at one
+	// end and evicted events at the other stay a small part.
 	most := maxSegment
 	if r.limits.Bytes > 0 {
-		most = min(most, max(minSegment, r.limits.Bytes/16))
+		most = min(most, max(smallLog/2, r.limits.Bytes/16))
 	}
-	s := newSegment(max(need, min(most, max(minSegment, kept/4, need+rest))), seq, ms)
+	s := newSegment(max(need, min(most, max(kept/4, need+rest))), seq, ms)
 	next.segs = append(append(make([]*segment, 0, len(v.segs)+1), v.segs...), s)
 	r.segBytes += s.footprint()
 	r.publish(next)

@@ -283,7 +283,7 @@ func leap(r *Ring, n uint64) {
 	fresh := newIDTable(len(table.slots)/2, table.base)
 	for i := range table.slots {
 		if word := table.slots[i].Load(); word != 0 {
-			fresh.put(uint32(word>>32), table.seq(word)+n, 0)
+			fresh.put(uint32(word>>32), table.seq(word)+n)
 		}
 	}
 	v.ids = fresh

@@ -31,13 +31,15 @@ func TestWatch(t *testing.T) {
 	r.Begin(9)
 	r.Trim(0)
 	want(3, 3) // nothing new
+	r.AppendAll([]Entry{{Body: []byte("data: z\n")}})
+	want(4, 4)
 	stopA()
 	stopA()
 	add(r, 1)
-	want(3, 4)
+	want(4, 5)
 	stopB()
 	add(r, 1)
-	want(3, 4)
+	want(4, 5)
 }
 
 func TestAWakerMayWatchAndStop(t *testing.T) {
@@ -52,6 +54,28 @@ func TestAWakerMayWatchAndStop(t *testing.T) {
 	add(r, 3)
 	if first != 1 || second != 2 {
 		t.Errorf("%d and %d wakes, want 1 and 2", first, second)
+	}
+}
+
+// A stop in the middle of a round of wakes leaves nobody out.
+func TestStopsWhileOthersAreWoken(t *testing.T) {
+	r := New(Limits{}, Position{Epoch: 1})
+	var woken [4]int
+	var stop func()
+	for i := range woken {
+		s := r.Watch(wakeFunc(func() {
+			woken[i]++
+			if i == 0 {
+				stop()
+			}
+		}))
+		if i == 0 {
+			stop = s
+		}
+	}
+	add(r, 2)
+	if woken != [4]int{1, 2, 2, 2} {
+		t.Errorf("wakes %v", woken)
 	}
 }
 
