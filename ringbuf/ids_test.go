@@ -1,27 +1,6 @@
 package ringbuf
 
-import (
-	"testing"
-
-	"freshet/origin/sse"
-
-	"pgregory.net/rapid"
-)
-
-// The ring and the SSE format must agree on the ids that can come back in a header.
-func TestUsableIDIsTheFormatsRule(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		id := rapid.OneOf(
-			rapid.String(),
-			rapid.StringOfN(rapid.RuneFrom([]rune("ab \t\n\x00\x7f\x80é")), 0, 5, -1),
-			rapid.StringOfN(rapid.RuneFrom([]rune("xé")), 120, 260, -1),
-			rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }),
-		).Draw(t, "id")
-		if got, want := usableID(id), sse.UsableID(id); got != want {
-			t.Fatalf("%q is usable: %v, want %v", id, got, want)
-		}
-	})
-}
+import "testing"
 
 // Ids whose hashes begin or are alike share a path and must not be mistaken for one another.
 func TestIDsOnOnePath(t *testing.T) {
