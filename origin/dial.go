@@ -51,6 +51,7 @@ func newTransport(config *tls.Config) *http.Transport {
 		TLSHandshakeTimeout:    10 * time.Second,
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true, // connect asks for gzip itself, to see what arrives before it is inflated
+		ExpectContinueTimeout:  time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 		MaxIdleConnsPerHost:    64,
 		IdleConnTimeout:        90 * time.Second,
