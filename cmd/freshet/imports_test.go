@@ -13,7 +13,8 @@ import (
 var mayImport = map[string][]string{
 	"freshet/cmd":           {"*"},
 	"freshet/relay":         {"freshet/relay/...", "freshet/ringbuf", "freshet/origin/sse", "golang.org/x/net/...", "golang.org/x/sys/unix", "github.com/prometheus/...", "github.com/cespare/xxhash/v2"},
-	"freshet/relay/netloop": {"freshet/relay/h2", "golang.org/x/net/http2/...", "golang.org/x/sys/unix"},
+	"freshet/relay/netloop": {"freshet/relay/h2", "golang.org/x/net/http2/...", "golang.org/x/net/http/httpguts", "golang.org/x/sys/unix"},
+	"freshet/relay/h3":      {"freshet/relay/netloop", "github.com/quic-go/...", "golang.org/x/net/http/httpguts", "golang.org/x/sys/unix"},
 	"freshet/relay/h2":      {"golang.org/x/net/http2/...", "golang.org/x/net/http/httpguts"},
 	"freshet/origin":        {"freshet/ringbuf", "freshet/origin/sse", "golang.org/x/net/...", "github.com/prometheus/...", "github.com/klauspost/compress/..."},
 	"freshet/origin/sse":    {},

@@ -4,15 +4,14 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 )
 
 func TestUntilStopped(t *testing.T) {
-	var said strings.Builder
+	said := newTranscript()
 	exited := make(chan int)
-	ctx, release := untilStopped(&terminal{stderr: &said}, func(status int) { exited <- status })
+	ctx, release := untilStopped(&terminal{stderr: said}, func(status int) { exited <- status })
 	if ctx.Err() != nil {
 		t.Fatal("stopped before any signal")
 	}
@@ -21,15 +20,15 @@ func TestUntilStopped(t *testing.T) {
 	if got := context.Cause(ctx).Error(); got != "stopped by terminated" {
 		t.Errorf("the cause is %q", got)
 	}
-	if said.Len() > 0 {
-		t.Errorf("the first signal is no surprise, and it says %q", &said)
+	if said.String() != "" {
+		t.Errorf("the first signal is no surprise, and it says %q", said)
 	}
 	syscall.Kill(os.Getpid(), syscall.SIGINT)
 	if status := <-exited; status != 130 {
 		t.Errorf("exits with %d", status)
 	}
 	if want := "freshet: stopped at once by a second signal (interrupt)\n"; said.String() != want {
-		t.Errorf("says %q, want %q", &said, want)
+		t.Errorf("says %q, want %q", said, want)
 	}
 	release()
 
