@@ -95,7 +95,7 @@ func TestFollowLingers(t *testing.T) {
 		<-done3
 		time.Sleep(30*time.Second - 1)
 		u.WantOpen(t, 1)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		u.WantOpen(t, 0)
 		u.WantCalls(t, `t from ""`)
 		if n := r.topics.len(); n != 0 {
