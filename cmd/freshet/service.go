@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"freshet/cmd/freshet/config"
 	"freshet/relay"
@@ -38,6 +39,7 @@ type service struct {
 // what is not the relay's own on the public listeners; nil is nothing.
 func openService(c *config.Config, log *slog.Logger, pages http.Handler) (*service, error) {
 	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s := &service{log: log}
 	var errs [3]error
 	s.certificate, errs[0] = openCertificate(c.TLS)
