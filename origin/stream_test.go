@@ -312,6 +312,21 @@ func TestStreamFromManyGoroutines(t *testing.T) {
 	}
 }
 
+// What still reads for a connection that was given up gets nothing that the
+// next is to send.
+func TestStreamBodyOfAnotherConnection(t *testing.T) {
+	s := publisher(t, nil, "http://127.0.0.1:1").Stream("t")
+	s.window.add([]byte("data: 1\n\n"))
+	stale, present := &streamBody{stream: s}, &streamBody{stream: s}
+	s.body = present
+	if n, err := stale.Read(make([]byte, 100)); n > 0 || err != errStale {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	if n, err := present.Read(make([]byte, 100)); n != 9 || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+}
+
 // The window against a plain model: what the relay has read since the last
 // rewind is the events from the first unacknowledged one on.
 func TestWindow(t *testing.T) {
