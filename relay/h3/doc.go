@@ -1,0 +1,48 @@
+// Package h3 serves HTTP/3 to very many subscribers, on quic-go.
+//
+// net/http3 answers each request in a goroutine, which an event stream would keep
+// for hours. Here an ordinary request runs like that, but [Take] ends the handler
+// of a subscriber and gives its stream to a loop, of which there is one per core:
+//
+//	UDP socket ─▶ quic.Transport ─▶ admission ─▶ http3 ─▶ Handler in a goroutine
+//	                   ▲                                       │ Take
+//	                   │ packets                               ▼
+//	              one goroutine              ┌──────────────────────────┐
+//	             per connection   ◀───────── │ loop: dirty connections, │ ◀─ Fanout.Wake
+//	                  ▲          TryWriteAll │ heartbeats, Body.Next    │     no data
+//	                  │                      └──────────────────────────┘
+//	                  │ Write, which blocks        │          ▲
+//	                  └───── a goroutine of its own, for as long as the
+//	                         stream lags behind ───┘          caught up
+//
+// Who owns what: a stream and its Body belong to the loop of their connection, except
+// while the stream is apart: then to the goroutine that writes it. Nothing is locked
+// between loops. A loop never blocks: TryWriteAll takes a whole frame or nothing.
+//
+// quic-go does not tell when a stream became writable, nor what it still holds. What
+// TryWriteAll took is bounded by the peer's window only, which may be megabytes. So a
+// loop counts what it gave since it last knew the stream to be empty, and from
+// [Server.UnsentBytes] on, or when the window is closed, the stream goes apart: a
+// blocking Write returns once what was before it has been packed. A healthy
+// subscriber goes apart once in some hundred events and comes back at once; a replay
+// is written at the pace of the network; a stalled one costs a goroutine and a chunk
+// until [Server.Stall] is over, and nobody else waits for it.
+//
+// The floor, from profiles of one stream a connection: of what a delivery costs here
+// about nine tenths are quic-go's and the kernel's. Each event is a packet of its own
+// that wakes the connection's goroutine, which seals it and wakes another to send it,
+// and is answered by a packet with an acknowledgement, which is received, opened and
+// wakes the goroutine again. What this package can save is the goroutine of the
+// subscriber, its channel, its buffers and the second write for the frame's header;
+// and on connections of many streams the packets: they share them.
+//
+// What it promises: the limits of [Server], also against peers that only begin things;
+// idle connections that stay open while something is subscribed, whatever idle timeout the
+// peer asks for; a shutdown that ends, tells the peers, and closes the socket last.
+// A process that dies says nothing over UDP: its peers find out when they next send
+// something (browsers: 15 s, by their keep-alive) and the new process answers with a
+// stateless reset, if it has the same [Server.Secret]; without, after [Server.Idle].
+// Over TCP the kernel tells them at once.
+//
+// What it does not do: no server push, no datagrams, no WebTransport.
+package h3
