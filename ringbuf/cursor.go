@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// A Cursor is a reader's place in a log: just after an event. It is a plain value; to copy it is
-// to have a second reader. The zero Cursor is before the first event that ever was.
+// A Cursor is a reader's place in a log: just after an event. It is a plain value; to
+// copy it is to have a second reader. The zero Cursor is before the first event that
+// ever was.
 type Cursor struct {
 	after uint64
 }
@@ -36,8 +37,8 @@ func (r *Ring) Last(n int) Cursor {
 	return Cursor{after: head - uint64(n)}
 }
 
-// Since returns the place before the first event kept that was committed at t, to the millisecond,
-// or later.
+// Since returns the place before the first event kept that was committed at t, to the
+// millisecond, or later.
 func (r *Ring) Since(t time.Time) Cursor {
 	head := r.head.Load()
 	v := r.view.Load()
@@ -65,16 +66,17 @@ func (r *Ring) Lag(c Cursor) uint64 {
 	return head - min(c.after, head)
 }
 
-// Next returns the next events at c as one run of bytes, says how many they are, and moves c behind them.
-// The bytes are the log's own and never change; holding on to them keeps the segment
-// they lie in, up to 64 KiB, in memory.
+// Next returns the next events at c as one run of bytes, says how many they are, and
+// moves c behind them. The bytes are the log's own and never change; holding on to them
+// keeps the segment they lie in, up to 64 KiB, in memory.
 //
-// A run holds whole events only, as many as fit in max bytes, but at least one. So only a
-// run of a single event can be longer than max: then the caller sends a part of it and keeps
-// the rest to itself. A run may end before max is reached though more events wait; at the head it is nil.
+// A run holds whole events only, as many as fit in max bytes, but at least one. So only
+// a run of a single event can be longer than max: then the caller sends a part of it
+// and keeps the rest to itself. A run may end before max is reached though more events
+// wait; at the head it is nil.
 //
-// If the event at c is no longer kept, Next returns no bytes but how many events are lost, and
-// moves c to the oldest kept.
+// If the event at c is no longer kept, Next returns no bytes but how many events are
+// lost, and moves c to the oldest kept.
 func (r *Ring) Next(c *Cursor, max int) (run []byte, events int, lost uint64) {
 	s, i, n, lost := r.at(c)
 	if s == nil {
@@ -98,13 +100,14 @@ type Event struct {
 	OwnID  bool // ID was set by the origin; it is not the position's text
 }
 
-// Entry returns what another ring of the same topic appends to hold this event with this id.
+// Entry returns what another ring of the same topic appends to hold this event with
+// this id.
 func (e *Event) Entry() Entry {
 	return Entry{Body: e.Body, ID: string(e.ID), Settled: true, Commit: e.Commit}
 }
 
-// Step returns the next event at c and moves c behind it. At the head ok is false; it is too
-// when events are lost, and c then moves to the oldest kept.
+// Step returns the next event at c and moves c behind it. At the head ok is false; it
+// is too when events are lost, and c then moves to the oldest kept.
 func (r *Ring) Step(c *Cursor) (e Event, lost uint64, ok bool) {
 	s, i, _, lost := r.at(c)
 	if s == nil {
@@ -114,8 +117,8 @@ func (r *Ring) Step(c *Cursor) (e Event, lost uint64, ok bool) {
 	return s.event(i, r.Before(*c)), 0, true
 }
 
-// at returns the segment and the entry there of the event at c, and how many entries the segment has; nil at the
-// head, or if events are lost, which it mends in c.
+// at returns the segment and the entry there of the event at c, and how many entries
+// the segment has; nil at the head, or if events are lost, which it mends in c.
 func (r *Ring) at(c *Cursor) (s *segment, i, n int, lost uint64) {
 	head := r.head.Load()
 	if c.after >= head {

@@ -74,7 +74,8 @@ func TestExpire(t *testing.T) {
 	}
 }
 
-// Whoever has seen the newest event resumes without a gap, however long ago its memory was given back.
+// Whoever has seen the newest event resumes without a gap, however long ago its memory
+// was given back.
 func TestTheNewestIDOutlivesItsEvent(t *testing.T) {
 	for _, id := range []string{"", "goal"} {
 		for name, forget := range map[string]func(r *Ring){

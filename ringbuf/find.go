@@ -22,9 +22,9 @@ func (f Found) String() string {
 	return "unknown"
 }
 
-// Find looks up the event that a client saw last, by its position or by its id. The cursor is where
-// the client goes on: just after the event if it is Known, before the oldest event kept if it is Evicted or
-// Unknown, after the newest if it is Ahead.
+// Find looks up the event that a client saw last, by its position or by its id. The
+// cursor is where the client goes on: just after the event if it is Known, before the
+// oldest event kept if it is Evicted or Unknown, after the newest if it is Ahead.
 func (r *Ring) Find(id string) (Cursor, Found) {
 	at, isPosition := parsePosition(id)
 	head := r.head.Load()

@@ -89,7 +89,8 @@ func TestFootprint(t *testing.T) {
 	}
 }
 
-// A large log costs little beyond its bytes, and at most one segment of memory lags behind its bounds.
+// A large log costs little beyond its bytes, and at most one segment of memory lags
+// behind its bounds.
 func TestFootprintOfABusyTopic(t *testing.T) {
 	limits := Limits{Events: 4096, Bytes: 1 << 20, Age: 24 * time.Hour}
 	for _, size := range []int{20, 100, 200, 1000, 30_000, 200_000} {
@@ -109,7 +110,8 @@ func TestFootprintOfABusyTopic(t *testing.T) {
 	}
 }
 
-// A log with a small limit has small segments, so that what lags behind its bounds is small, too.
+// A log with a small limit has small segments, so that what lags behind its bounds is
+// small, too.
 func TestFootprintOfASmallLimit(t *testing.T) {
 	for _, limit := range []int{16 << 10, 64 << 10, 256 << 10} {
 		r := New(Limits{Bytes: limit}, Position{Epoch: 1})

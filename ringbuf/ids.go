@@ -11,8 +11,9 @@ import (
 // maxID is the longest id, in bytes, that an origin may set.
 const maxID = 256
 
-// usableID reports whether a client can send id back in a header: 1 to 256 bytes of valid UTF-8, no
-// controls (RFC 9110, section 5.5), no blank at either end. It is sse.UsableID's rule.
+// usableID reports whether a client can send id back in a header: 1 to 256 bytes of
+// valid UTF-8, no controls (RFC 9110, section 5.5), no blank at either end. It is
+// sse.UsableID's rule.
 func usableID(id string) bool {
 	if id == "" || len(id) > maxID || id[0] == ' ' || id[len(id)-1] == ' ' {
 		return false
@@ -92,8 +93,8 @@ func (t *idTable) put(hash uint32, seq uint64) {
 	t.used++
 }
 
-// replace puts seq into the slot that names old, which has the same hash. It reports whether
-// there is one.
+// replace puts seq into the slot that names old, which has the same hash. It reports
+// whether there is one.
 func (t *idTable) replace(hash uint32, old, seq uint64) bool {
 	if !t.spans(old) {
 		return false

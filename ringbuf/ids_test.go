@@ -2,7 +2,8 @@ package ringbuf
 
 import "testing"
 
-// Ids whose hashes begin or are alike share a path and must not be mistaken for one another.
+// Ids whose hashes begin or are alike share a path and must not be mistaken for one
+// another.
 func TestIDsOnOnePath(t *testing.T) {
 	table := newIDTable(3, 1)
 	table.put(8, 1) // all at home in slot 0

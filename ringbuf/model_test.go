@@ -98,7 +98,8 @@ func (m *model) begin(epoch uint64) {
 	m.branches = append(m.branches, Branch{Epoch: epoch, First: m.head().Seq + 1})
 }
 
-// find says what Find must: the sequence after which the client goes on, and what may be said.
+// find says what Find must: the sequence after which the client goes on, and what may
+// be said.
 func (m *model) find(id string) (after uint64, may []Found) {
 	oldest := m.oldest() - 1
 	resume := func(seq uint64, else_ ...Found) (uint64, []Found) {
@@ -431,6 +432,9 @@ func checkStructure(t *rapid.T, r *Ring) {
 		if s.first+uint64(s.n) <= oldest {
 			t.Fatalf("segment %d is evicted altogether but held", i)
 		}
+	}
+	if cap(v.segs) != len(v.segs) {
+		t.Fatalf("an array of %d segments, of which %d are held: the others stay in memory", cap(v.segs), len(v.segs))
 	}
 	if memory != r.segBytes {
 		t.Fatalf("segments hold %d bytes, the ring thinks %d", memory, r.segBytes)

@@ -123,7 +123,8 @@ func TestAnIDNamesTheLatestEvent(t *testing.T) {
 	}
 }
 
-// An id that other events supersede again and again must take one slot, whatever becomes of the table.
+// An id that other events supersede again and again must take one slot, whatever
+// becomes of the table.
 func TestManySettledRepeats(t *testing.T) {
 	r := New(Limits{Events: 1000}, Position{Epoch: 1})
 	for i := range uint64(5000) {
@@ -167,7 +168,8 @@ func TestCommitTimesNeverRunBackwards(t *testing.T) {
 	}
 }
 
-// A follower that is handed what its parent holds ends up with the same log, whatever the parent's ids and epochs.
+// A follower that is handed what its parent holds ends up with the same log, whatever
+// the parent's ids and epochs.
 func TestHandOver(t *testing.T) {
 	parent := New(Limits{Events: 200}, Position{Epoch: 7, Seq: 40})
 	for i := range 500 {

@@ -26,8 +26,8 @@ type segment struct {
 	end int // bytes of events
 }
 
-// An index entry: the offset where the event ends (4 bytes), the length of its id
-// line with the blank line (2 bytes, the top bit set for an id of the origin's own), and its
+// An index entry: the offset where the event ends (4 bytes), the length of its id line
+// with the blank line (2 bytes, the top bit set for an id of the origin's own), and its
 // commit time (4 bytes, milliseconds after base).
 const (
 	indexSize = 4 + 2 + 4

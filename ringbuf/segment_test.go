@@ -8,7 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A segment gives back what was put, however its room was chosen, and what it takes from others.
+// A segment gives back what was put, however its room was chosen, and what it takes
+// from others.
 func TestSegment(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const first, base = 100, 5000

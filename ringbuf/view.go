@@ -27,9 +27,9 @@ func (v *view) find(seq uint64) int {
 	if v.segs[hi].first <= seq {
 		return hi // most readers are near the head
 	}
-	// segs[lo].first <= seq < segs[hi].first. Segments hold much the same number of events
-	// where events are much the same size, so a guess or two finds it in a log of any length.
-	// Where they are not, halving does.
+	// segs[lo].first <= seq < segs[hi].first. Segments hold much the same number of
+	// events where events are much the same size, so a guess or two finds it in a log
+	// of any length. Where they are not, halving does.
 	for step := 0; hi-lo > 1; step++ {
 		mid := int(uint(lo+hi) / 2)
 		if step < maxGuesses {

@@ -5,10 +5,12 @@ import (
 	"unsafe"
 )
 
-// A Waker waits for events. Wake is called after one or more became visible, by whoever appended
-// them and with no lock held; it says nothing about them, and the reader goes on from its own cursor. It must not block.
+// A Waker waits for events. Wake is called after one or more became visible, by whoever
+// appended them and with no lock held; it says nothing about them, and the reader goes
+// on from its own cursor. It must not block.
 //
-// Wakes are not counted: one is enough for any number of events that became visible before it.
+// Wakes are not counted: one is enough for any number of events that became visible
+// before it.
 type Waker interface{ Wake() }
 
 // A watcher is one registration. It gives a Waker an identity of its own.
@@ -19,12 +21,13 @@ func watchersFootprint(list []*watcher) int {
 		len(list)*int(unsafe.Sizeof(watcher{}))
 }
 
-// Watch has w woken after every append until stop is called. An event that becomes visible after Watch has returned
-// is sure to wake w, so whoever registers first and reads then misses nothing. After stop, w may
-// be woken once more by an append under way.
+// Watch has w woken after every append until stop is called. An event that becomes
+// visible after Watch has returned is sure to wake w, so whoever registers first and
+// reads then misses nothing. After stop, w may be woken once more by an append under
+// way.
 //
-// It is meant for a few watchers that each wake many readers: registering costs time in proportion to
-// those already there.
+// It is meant for a few watchers that each wake many readers: registering costs time in
+// proportion to those already there.
 func (r *Ring) Watch(w Waker) (stop func()) {
 	entry := &watcher{waker: w}
 	r.watch(func(list []*watcher) []*watcher { return append(list, entry) })
