@@ -1,0 +1,62 @@
+package agree
+
+// Decision is something that the machine wants done in its own process.
+type Decision interface{ decision() }
+
+type (
+	// Show makes entries visible: they follow what was shown of the topic before.
+	Show struct {
+		Topic   string
+		Entries []Entry
+		Standby string // at the owner: who holds them too; empty if nobody else may own
+	}
+	// Replace exchanges what is shown of a topic: entries from Base+1 on are the canonical log. Every subscriber goes on
+	// where Route says for the Place it had; Route is valid until the next call of the Relay.
+	Replace struct {
+		Topic   string
+		Base    Position // before the first entry
+		Entries []Entry
+		Route   func(Place) Route
+	}
+	// Opened says that the topic's log is whole here: from now on resumes are answered.
+	Opened struct{ Topic string }
+	// Answer ends a publish.
+	Answer struct {
+		Ticket uint64
+		Result Result
+	}
+	// Resumed ends a resume: Route is about the log as shown now.
+	Resumed struct {
+		Ticket uint64
+		Route  Route
+	}
+	// Charge says that this relay began or ceased to own a topic. The owner of a feed pulls it.
+	Charge struct {
+		Topic string
+		Owner bool
+		Epoch uint64
+	}
+	// Audience says that somebody, here or at a relay that follows, began or ceased to want a topic that is owned here.
+	Audience struct {
+		Topic string
+		Wants bool
+	}
+	// Forget says that the topic is no longer held.
+	Forget struct{ Topic string }
+	// Notice is for metrics and logs.
+	Notice struct {
+		Topic  string
+		Name   string
+		Detail string
+	}
+)
+
+func (Show) decision()     {}
+func (Replace) decision()  {}
+func (Opened) decision()   {}
+func (Answer) decision()   {}
+func (Resumed) decision()  {}
+func (Charge) decision()   {}
+func (Audience) decision() {}
+func (Forget) decision()   {}
+func (Notice) decision()   {}

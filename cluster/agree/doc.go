@@ -1,0 +1,64 @@
+// Package agree is how relays agree on the order of a topic: who owns it, what is committed, who takes over, and how two
+// halves of a cluster become one again. It is a state machine without I/O: time, messages and wishes go in; messages and
+// decisions come out. Whole clusters of it run in a test in virtual time (see sim_test.go).
+//
+//	publish ──► accepting relay ──► owner ──append/ack──► standby        one topic; the owner alone orders it
+//	                                  │                      │
+//	                                  ├──entries──► parent ──┴─► ...     followers, a tree over the regions
+//	                                  ▼
+//	                                 ring ──► subscribers
+//
+// A Relay holds the topics of one process. Each has a Log: what is shown here, and on an owner or a standby the tail that
+// is not committed yet. Its role is follower, standby, candidate, owner or sealed, and every event that touches it ends in
+// one function, Relay.reconcile, that looks at the state and does what is due: there is no other scheduler.
+//
+// One goroutine calls a Relay. Nothing here blocks, keeps a clock or starts a goroutine.
+//
+// # What it promises
+//
+//	I1  What was shown or acknowledged is held by the owner and by its current standby, or the owner was alone in view.
+//	I2  An epoch has one appender, and an entry that was shown is never cut from its epoch's log.
+//	I3  Who answered inquire(e), or accepted an append of e, refuses every ownership that does not descend from e or later.
+//	I4  The canonical log is the surviving owner's; cursors and replays walk only it.
+//
+// From I2 follows the one fact that all comparisons here rest on: two logs that both hold the position (e, n) agree on
+// everything up to n.
+//
+// # What was mended in the protocol while it was built
+//
+// The page that this package follows says how relays agree in a few lines. These are the places where the letter of it
+// lost, doubled or reordered events in the simulator or on paper, and what is done instead:
+//
+//   - A new epoch alone proves nothing. An owner that slept through a takeover and then changes its standby would draw the
+//     highest epoch of all (it contains the time) and find a standby for it. So enlist carries the epoch that the new one
+//     descends from, and who has promised a later one to somebody else refuses (I3 in terms of descent).
+//   - A live owner is not deposed by one bad cable. Who hears an inquiry and is in touch with the owner itself (its standby,
+//     a direct follower, the owner) names the holder and promises nothing; the candidate follows through that relay instead.
+//   - The same inquiry creates topics: a relay that is first in order and asked for a topic it does not hold may be a
+//     newcomer, and a second log of the topic would be worse than half a second.
+//   - A standby counts for its new epoch only when its copy is whole; until then it answers inquiries with what it had.
+//   - What a standby holds beyond the fork is offered even if it does not know it to be committed: the dead owner may have
+//     shown it a moment after the acknowledgement. And an owner that steps down drops only what it appended itself and never
+//     showed, not the tail that it inherited.
+//   - Of two owners that meet at a standby the later claim stays, whichever placement prefers: of an owner that slept and one
+//     that took over meanwhile, only that one is safe. Placement then moves the topic like any other. Only where an owner is
+//     asked to yield by Move does the one asked stay, after it has made sure (an empty append to its standby) that it is
+//     an owner still.
+//   - An owner that steps down gives up the promises that it made to itself for epochs which nobody confirmed; two owners
+//     would otherwise fence each other out in turns.
+//   - Alone means that gossip sees nobody else, not that links are down: a relay that wakes from a pause has no links.
+//   - Only who owns, stands by, or follows an owner itself serves followers, and who loses its parent sends its followers
+//     away. A tree is then three deep at most, and no ring of followers can form, whatever views differ.
+//   - Who should own by its own view and is asked for the topic does not pass on what it believes about the holder: it asks
+//     the holder first. Two stale beliefs could otherwise send everybody back and forth for ever.
+//   - A redirect says which request it answers. One that ended all requests to a relay at once multiplied them.
+//   - A standby whose connection to the owner is a new one leaves unless it is enlisted again within a second.
+//   - An uncommitted tail is never trimmed, whatever the ring's limits.
+//   - In the middle of the catch-up after a heal, a client's id has two parts (Place): where it stands in the canonical log,
+//     and the last position it had on the lost branch. With the first part alone, a client that is cut off in the middle
+//     would be sent the rest of the lost branch a second time.
+//   - Publishes of one topic travel from an accepting relay one batch at a time, so that a retry cannot reorder them.
+//   - Who resumes from a lost branch of which not every event has found its place yet waits for them, two seconds at most.
+//     A client that hops during a partition to the other side goes on there from the fork; if the branch it came from is
+//     merged later, it sees those events again. Repeats, never losses.
+package agree

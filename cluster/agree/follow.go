@@ -1,0 +1,172 @@
+package agree
+
+import "time"
+
+// upward is a follower's side of a link.
+type upward struct {
+	parent   string // asked, and serving once begun
+	asked    time.Time
+	begun    bool
+	live     bool // has what the parent had when it began
+	direct   bool // asked as the owner
+	owner    bool // the parent owns the topic, it says: only then may others follow from here
+	straight bool // do not try the regional parent again until something works
+	retry    time.Time
+	hops     int    // redirects since the last pause
+	guess    string // where the last redirect pointed
+}
+
+// follow finds a parent and asks it, if the topic is wanted here or its log is not safe elsewhere.
+func (r *Relay) follow(t *topic) {
+	u := &t.up
+	needed := t.wanted() || len(t.orphans) > 0 || !t.log.blank() && (!u.live || t.log.head() > t.log.visible)
+	if !needed {
+		return
+	}
+	if u.parent != "" {
+		late := !u.begun && r.now.Sub(u.asked) >= r.cfg.Silence
+		if r.usable(u.parent) && !late {
+			if !u.begun {
+				r.at(t, u.asked.Add(r.cfg.Silence))
+			}
+			return
+		}
+		if late {
+			t.unlearn(u.parent)
+		}
+		*u = upward{straight: true}
+	}
+	if u.retry.After(r.now) {
+		r.at(t, u.retry)
+		return
+	}
+	to, direct, avoid := r.parent(t)
+	if to == "" { // nobody may own
+		u.retry = r.now.Add(r.cfg.Pause)
+		r.at(t, u.retry)
+		return
+	}
+	if to == r.cfg.Name {
+		r.run(t)
+		return
+	}
+	u.parent, u.asked, u.begun, u.live, u.owner, u.direct = to, r.now, false, false, false, direct
+	l := t.target()
+	r.send(to, Follow{Topic: Topic(t.name), Lineage: l.spans, Head: l.head(), Direct: direct, Avoid: avoid})
+	r.at(t, u.asked.Add(r.cfg.Silence))
+}
+
+// parent picks whom to follow: the region's parent, or the owner, or somebody in touch with an owner out of reach. It
+// names this relay itself when this relay should own the topic and knows of nobody who does.
+func (r *Relay) parent(t *topic) (to string, direct bool, avoid string) {
+	self := r.cfg.Name
+	if t.holder != "" && !r.usable(t.holder) {
+		if t.detour != "" && r.usable(t.detour) {
+			return t.detour, true, t.holder
+		}
+		t.detour = ""
+	}
+	holder := t.holder
+	if !r.usable(holder) {
+		holder = ""
+	}
+	if holder == "" {
+		if g := t.up.guess; g != self && r.usable(g) {
+			holder, t.up.guess = g, ""
+		} else if holder = r.first(t); holder == self || holder == "" {
+			return holder, true, ""
+		}
+	}
+	if t.up.straight || t.coming != nil || len(t.askers) > 0 {
+		return holder, true, ""
+	}
+	if list := Regional(t.name, r.view[self].Region, r.members(false)); len(list) > 0 {
+		if p := list[0].Name; p != self && p != holder {
+			return p, false, ""
+		}
+	}
+	return holder, true, ""
+}
+
+func (r *Relay) onBegin(t *topic, from string, m Begin) {
+	u := &t.up
+	if t.role != follower || u.parent != from || u.begun {
+		return
+	}
+	if m.Holder == from { // it says so itself, whatever was heard before
+		t.unlearn(t.holder)
+	}
+	t.learn(r, m.Holder, m.Epoch)
+	u.begun, u.owner, u.straight, u.hops = true, m.Holder == from, false, 0
+	t.goal = m.Goal
+	if !m.Lag {
+		r.receive(t, m.Copy)
+	}
+	r.tell(t, t.holder, t.holderEpoch)
+	r.onVisible(t, min(m.Copy.Base, m.Goal))
+}
+
+func (r *Relay) onEntries(t *topic, from string, m Entries) {
+	if t.role != follower || t.up.parent != from || !t.up.begun {
+		return
+	}
+	l := t.target()
+	for _, e := range m.Entries {
+		switch {
+		case e.Seq == l.head()+1:
+			l.append(e)
+		case e.Seq > l.head() || l.spans.at(e.Seq) != e.Epoch: // not what was agreed on: begin again
+			t.up = upward{}
+			return
+		}
+	}
+	l.apply(m.Notes)
+	t.mark(r)
+	r.onVisible(t, m.Visible)
+}
+
+// onVisible shows what the parent shows.
+func (r *Relay) onVisible(t *topic, upTo uint64) {
+	r.reveal(t, upTo)
+	if t.target().visible >= t.goal {
+		t.up.live = true
+	}
+}
+
+func (r *Relay) onReset(t *topic, from string) {
+	if t.up.parent == from {
+		t.up = upward{retry: t.up.retry}
+	}
+}
+
+func (r *Relay) onRedirect(t *topic, from string, m Redirect) {
+	if m.Holder != from {
+		t.unlearn(from)
+	}
+	t.learn(r, m.Holder, m.Epoch)
+	q := m.Request
+	if t.up.parent == from && !t.up.begun && (q.Kind == Announcement || q.Kind == FollowRequest) {
+		u := &t.up
+		hops := u.hops + 1
+		*u = upward{straight: true, hops: hops}
+		if m.Holder != r.cfg.Name && m.Holder != from {
+			u.guess = m.Holder
+		}
+		if hops > 2 || m.Holder == "" {
+			u.hops, u.retry = 0, r.now.Add(r.cfg.Pause)
+		}
+	}
+	if b := &t.outbox; b.to == from && (q.Kind == Announcement || q == Request{PublishRequest, b.batch}) {
+		b.to = ""
+		if q.Kind != Announcement && (m.Epoch == 0 || r.now.Sub(b.bounced) < r.cfg.Pause) {
+			b.retry = r.now.Add(r.cfg.Pause)
+		}
+		b.bounced = r.now
+	}
+	if o := &t.offer; o.to == from && (q.Kind == Announcement || q == Request{OfferRequest, o.serial}) {
+		o.to = ""
+		if q.Kind != Announcement {
+			o.retry = r.now.Add(r.cfg.Pause)
+		}
+	}
+}

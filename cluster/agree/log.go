@@ -1,0 +1,291 @@
+package agree
+
+import (
+	"slices"
+	"time"
+)
+
+// Limits bound what a topic keeps; zero is no bound. They are the ring's.
+type Limits struct {
+	Events int
+	Bytes  int
+	Age    time.Duration
+	Keys   int // publish keys remembered beyond their entries
+}
+
+// Log is a topic's entries, oldest first and without holes, its lineage, and what is known of branches that were lost.
+// It is shown up to visible; what comes after is an owner's or a standby's tail.
+type Log struct {
+	entries []Entry
+	base    uint64 // sequence before entries[0]
+	bytes   int    // of entries
+	spans   Lineage
+	lost    []Branch
+	visible uint64
+
+	memos  map[string]Memo // by publish key; includes the entries'
+	keys   []string        // oldest first, for forgetting
+	former map[Position]uint64
+	ids    map[string]uint64 // origin id -> the newest entry that has it
+
+	notes    []Note // learned after the entries they are about, for those who replicate this log
+	noteBase int    // notes forgotten from the front
+}
+
+// Note is an alias or a lost branch that the log learned.
+type Note struct {
+	Alias  Alias
+	Branch Branch // if Branch.Epoch is not zero
+}
+
+func newLog() *Log {
+	return &Log{memos: map[string]Memo{}, former: map[Position]uint64{}, ids: map[string]uint64{}}
+}
+
+// head is the newest sequence, tail included.
+func (l *Log) head() uint64 { return l.base + uint64(len(l.entries)) }
+
+// position of a sequence; it need not be kept any more, nor shown.
+func (l *Log) position(seq uint64) Position { return Position{l.spans.at(seq), seq} }
+
+// blank says that nothing was ever in this log.
+func (l *Log) blank() bool { return len(l.spans) == 0 }
+
+// rank orders logs for a takeover: the later epoch, then the longer.
+func (l *Log) rank() Position { return Position{l.spans.newest(), l.head()} }
+
+// has says whether p is the place of an entry that this log holds or held.
+func (l *Log) has(p Position) bool {
+	i := l.spans.find(p.Epoch)
+	return i >= 0 && p.Seq >= l.spans[i].First && p.Seq <= l.spans.last(i, l.head())
+}
+
+// entry is nil when seq is not kept.
+func (l *Log) entry(seq uint64) *Entry {
+	if seq <= l.base || seq > l.head() {
+		return nil
+	}
+	return &l.entries[seq-l.base-1]
+}
+
+// after copies the entries from after seq up to and including until.
+func (l *Log) after(seq, until uint64) []Entry {
+	seq, until = max(seq, l.base), min(until, l.head())
+	if seq >= until {
+		return nil
+	}
+	return slices.Clone(l.entries[seq-l.base : until-l.base])
+}
+
+// begin opens an epoch after the newest entry.
+func (l *Log) begin(epoch uint64) {
+	l.spans = append(slices.Clip(l.spans), Span{epoch, l.head() + 1})
+	if len(l.spans) <= maxSpans {
+		return
+	}
+	for i := 1; i < len(l.spans)-1; i++ { // an empty one first: no entry is there
+		if l.spans[i].First == l.spans[i+1].First {
+			l.spans = slices.Delete(slices.Clone(l.spans), i, i+1)
+			return
+		}
+	}
+	l.spans = slices.Clone(l.spans[1:])
+}
+
+// append takes an entry whose sequence is head+1, opening its epoch if that is new.
+func (l *Log) append(e Entry) {
+	if e.Seq != l.head()+1 {
+		panic("agree: entry out of order")
+	}
+	if l.spans.at(e.Seq) != e.Epoch {
+		l.begin(e.Epoch)
+	}
+	l.entries = append(l.entries, e)
+	l.bytes += e.size()
+	l.remember(Memo{Key: e.Key, Position: e.Position, Sum: e.Sum, At: e.Commit})
+	if e.ID != "" {
+		l.ids[e.ID] = e.Seq
+	}
+	for _, p := range e.Former {
+		l.former[p] = e.Seq
+	}
+}
+
+func (l *Log) remember(m Memo) {
+	if m.Key == "" {
+		return
+	}
+	if _, known := l.memos[m.Key]; !known {
+		l.keys = append(l.keys, m.Key)
+	}
+	l.memos[m.Key] = m
+}
+
+// alias notes that the entry at seq also stood elsewhere. It says whether that was news.
+func (l *Log) alias(seq uint64, former Position) bool {
+	e := l.entry(seq)
+	if e == nil || e.Position == former || slices.Contains(e.Former, former) {
+		return false
+	}
+	e.Former = append(slices.Clip(e.Former), former)
+	l.former[former] = seq
+	l.note(Note{Alias: Alias{former, seq}})
+	return true
+}
+
+// lose remembers a branch that did not survive.
+func (l *Log) lose(b Branch) bool {
+	if l.spans.find(b.Epoch) >= 0 || slices.ContainsFunc(l.lost, func(o Branch) bool { return o.Epoch == b.Epoch }) {
+		return false
+	}
+	l.lost = append(slices.Clip(l.lost), b)
+	if len(l.lost) > maxBranches {
+		l.lost = slices.Clone(l.lost[1:])
+	}
+	l.note(Note{Branch: b})
+	return true
+}
+
+func (l *Log) note(n Note) {
+	const keep = 1024 // a peer further behind is told everything again
+	if l.notes = append(l.notes, n); len(l.notes) > 2*keep {
+		l.noteBase += len(l.notes) - keep
+		l.notes = slices.Clone(l.notes[len(l.notes)-keep:])
+	}
+}
+
+// noted is the number of notes so far; notesAfter what was noted since, or everything when that is forgotten.
+func (l *Log) noted() int { return l.noteBase + len(l.notes) }
+
+func (l *Log) notesAfter(n int) []Note {
+	if n >= l.noteBase {
+		return slices.Clone(l.notes[min(n-l.noteBase, len(l.notes)):])
+	}
+	return l.allNotes(l.head())
+}
+
+// allNotes is what a peer must know that has the entries up to seq but perhaps not what was learned since.
+func (l *Log) allNotes(seq uint64) []Note {
+	var notes []Note
+	for _, b := range l.lost {
+		notes = append(notes, Note{Branch: b})
+	}
+	if len(l.former) == 0 {
+		return notes
+	}
+	for i := range l.entries {
+		if e := &l.entries[i]; e.Seq <= seq {
+			for _, p := range e.Former {
+				notes = append(notes, Note{Alias: Alias{p, e.Seq}})
+			}
+		}
+	}
+	return notes
+}
+
+func (l *Log) apply(notes []Note) {
+	for _, n := range notes {
+		if n.Branch.Epoch != 0 {
+			l.lose(n.Branch)
+		} else {
+			l.alias(n.Alias.Seq, n.Alias.Former)
+		}
+	}
+}
+
+// forgotten are the memos of entries that this log no longer holds.
+func (l *Log) forgotten() []Memo {
+	var old []Memo
+	for _, k := range l.keys {
+		if m, ok := l.memos[k]; ok && m.Seq <= l.base {
+			old = append(old, m)
+		}
+	}
+	return old
+}
+
+// truncate drops the tail after seq. Only what was never shown may be dropped.
+func (l *Log) truncate(seq uint64) {
+	for l.head() > seq {
+		e := &l.entries[len(l.entries)-1]
+		l.bytes -= e.size()
+		if l.memos[e.Key].Position == e.Position {
+			delete(l.memos, e.Key)
+			l.keys = slices.DeleteFunc(l.keys, func(k string) bool { return k == e.Key })
+		}
+		if l.ids[e.ID] == e.Seq {
+			delete(l.ids, e.ID)
+		}
+		for _, p := range e.Former {
+			delete(l.former, p)
+		}
+		*e = Entry{}
+		l.entries = l.entries[:len(l.entries)-1]
+	}
+	l.spans = l.spans.upTo(l.head())
+}
+
+// trim drops the oldest visible entries over the limits, and old keys. It says how many entries went.
+func (l *Log) trim(lim Limits, now time.Time, keyAge time.Duration) (dropped int) {
+	for len(l.entries) > 0 && l.base < l.visible {
+		e := &l.entries[0]
+		if !(lim.Events > 0 && len(l.entries) > lim.Events || lim.Bytes > 0 && l.bytes > lim.Bytes && len(l.entries) > 1 ||
+			lim.Age > 0 && now.Sub(time.UnixMilli(e.Commit)) > lim.Age) {
+			break
+		}
+		l.bytes -= e.size()
+		if l.ids[e.ID] == e.Seq {
+			delete(l.ids, e.ID)
+		}
+		for _, p := range e.Former {
+			delete(l.former, p)
+		}
+		*e = Entry{}
+		l.entries = l.entries[1:]
+		l.base++
+		dropped++
+	}
+	extra := len(l.memos) - len(l.entries)
+	forget := 0
+	for _, k := range l.keys {
+		m, ok := l.memos[k]
+		if ok && (m.Seq > l.base || now.Sub(time.UnixMilli(m.At)) < keyAge && (lim.Keys == 0 || extra <= lim.Keys)) {
+			break
+		}
+		delete(l.memos, k)
+		extra--
+		forget++
+	}
+	l.keys = l.keys[forget:]
+	return dropped
+}
+
+// prefix is a copy of the log up to seq for a peer of that lineage to go on from. What it knows of lost branches is kept.
+func (l *Log) prefix(seq uint64, spans Lineage) *Log {
+	c := newLog()
+	c.spans = slices.Clone(spans.upTo(seq))
+	c.base = min(l.base, seq)
+	for _, m := range l.forgotten() {
+		c.remember(m)
+	}
+	for _, e := range l.after(c.base, seq) {
+		c.append(e)
+	}
+	c.visible = min(l.visible, seq)
+	c.lost = slices.DeleteFunc(slices.Clone(l.lost), func(b Branch) bool { return spans.find(b.Epoch) >= 0 })
+	return c
+}
+
+// restart empties the log so that it goes on after base: the peer no longer has what came before.
+func (l *Log) restart(base uint64, spans Lineage) {
+	fresh := newLog()
+	fresh.base, fresh.visible = base, base
+	fresh.spans = slices.Clone(spans.upTo(base))
+	fresh.lost = l.lost
+	for _, k := range l.keys {
+		if m, ok := l.memos[k]; ok {
+			fresh.remember(m)
+		}
+	}
+	*l = *fresh
+}

@@ -1,0 +1,147 @@
+package agree
+
+import "time"
+
+// offering is the orphans' way to the owner: one chunk at a time.
+type offering struct {
+	to     string // who has the chunk; empty: to be sent (again)
+	serial uint64
+	sent   time.Time
+	retry  time.Time
+}
+
+const (
+	offerEntries = 512
+	offerBytes   = 256 << 10
+)
+
+// offerOrphans sends the owner what this relay holds beyond the fork.
+func (r *Relay) offerOrphans(t *topic) {
+	if len(t.orphans) == 0 || t.role != follower && t.role != standby {
+		return
+	}
+	o := &t.offer
+	to := t.holder
+	if t.role == standby {
+		to = t.second.owner
+	}
+	if !r.usable(to) || to == r.cfg.Name {
+		return
+	}
+	if o.to == to && r.now.Sub(o.sent) < r.cfg.Silence {
+		r.at(t, o.sent.Add(r.cfg.Silence))
+		return
+	}
+	if o.retry.After(r.now) {
+		r.at(t, o.retry)
+		return
+	}
+	m := Offer{Topic: Topic(t.name), Lost: t.target().lost}
+	size := 0
+	for _, e := range t.orphans {
+		if _, placed := t.placed[e.Position]; placed {
+			continue
+		}
+		if size += len(e.Body); len(m.Entries) == offerEntries || len(m.Entries) > 0 && size > offerBytes {
+			break
+		}
+		m.Entries = append(m.Entries, e)
+	}
+	if len(m.Entries) == 0 {
+		return
+	}
+	r.ticket++
+	m.Serial = r.ticket
+	o.to, o.serial, o.sent = to, m.Serial, r.now
+	r.send(to, m)
+	r.at(t, r.now.Add(r.cfg.Silence))
+}
+
+// onOffer merges a branch that lost; the answer waits until all of it is committed.
+func (r *Relay) onOffer(t *topic, from string, m Offer) {
+	switch t.role {
+	case owner:
+		places := r.merge(t, m.Entries, m.Lost)
+		r.await(t, from, Adopted{Topic(t.name), m.Serial, places})
+	case candidate, sealed:
+		t.askers[from] = true
+	default:
+		r.point(t, from, Request{OfferRequest, m.Serial})
+	}
+}
+
+// adoptOwn merges what this relay itself held beyond the fork, when it becomes the owner.
+func (r *Relay) adoptOwn(t *topic) {
+	for _, p := range r.merge(t, t.orphans, nil) {
+		t.placed[p.Former] = p.Seq
+	}
+}
+
+// merge appends what the log lacks of a branch, as new commits that remember where they stood. What it has already, by
+// publish key or origin id, learns the other position as an alias. Events that a feed brought without an origin id are
+// not merged: this side pulled them itself.
+func (r *Relay) merge(t *topic, entries []Entry, lost []Branch) []Alias {
+	l := t.target()
+	for _, b := range lost {
+		l.lose(b)
+	}
+	places := make([]Alias, 0, len(entries))
+	for _, e := range entries {
+		seq, known := l.find(e)
+		switch {
+		case known:
+			for _, p := range append([]Position{e.Position}, e.Former...) {
+				l.alias(seq, p)
+			}
+		case e.Feed.Name != "" && e.ID == "":
+		default:
+			former := append([]Position{e.Position}, e.Former...)
+			e.Position, e.Former = Position{t.own.epoch, l.head() + 1}, former
+			e.Commit = r.now.UnixMilli()
+			l.append(e)
+			seq = e.Seq
+			places = append(places, Alias{former[0], seq})
+			continue
+		}
+		places = append(places, Alias{e.Position, seq})
+	}
+	t.mark(r)
+	return places
+}
+
+// find is the place in this log of an event that stood elsewhere.
+func (l *Log) find(e Entry) (seq uint64, known bool) {
+	if l.has(e.Position) {
+		return e.Seq, true
+	}
+	if seq, known = l.former[e.Position]; known {
+		return seq, true
+	}
+	for _, p := range e.Former {
+		if l.has(p) {
+			return p.Seq, true
+		}
+		if seq, known = l.former[p]; known {
+			return seq, true
+		}
+	}
+	if m, known := l.memos[e.Key]; known {
+		return m.Seq, true
+	}
+	if e.ID != "" {
+		seq, known = l.ids[e.ID]
+	}
+	return seq, known
+}
+
+func (r *Relay) onAdopted(t *topic, from string, m Adopted) {
+	if t.offer.to != from || t.offer.serial != m.Serial {
+		return
+	}
+	for _, p := range m.Places {
+		if t.placed != nil {
+			t.placed[p.Former] = p.Seq
+		}
+	}
+	t.offer = offering{}
+}

@@ -1,0 +1,115 @@
+package agree
+
+import "time"
+
+// resume is a subscriber that came with an id.
+type resume struct {
+	ticket uint64
+	place  Place
+	until  time.Time
+	asked  bool
+	retry  time.Time
+	there  *Route // the owner's word, until the log here has come so far
+}
+
+// Resume asks how a subscriber goes on that has seen a place. Resumed answers, at the latest after Config.Patience; the
+// topic must be open.
+func (r *Relay) Resume(now time.Time, name string, p Place, ticket uint64) {
+	r.now = now
+	t := r.topic(name)
+	t.resumes = append(t.resumes, &resume{ticket: ticket, place: p, until: now.Add(r.cfg.Patience)})
+	r.reconcile(t)
+	r.flush()
+}
+
+// resume answers those that can be answered now.
+func (r *Relay) resume(t *topic) {
+	if len(t.resumes) == 0 {
+		return
+	}
+	waiting := t.resumes[:0]
+	for _, s := range t.resumes {
+		if route, done := r.settleResume(t, s); done {
+			r.decide(Resumed{s.ticket, route})
+		} else {
+			waiting = append(waiting, s)
+			r.in(t, r.cfg.Pause)
+		}
+	}
+	clear(t.resumes[len(waiting):])
+	t.resumes = waiting
+}
+
+func (r *Relay) settleResume(t *topic, s *resume) (Route, bool) {
+	if !r.now.Before(s.until) {
+		return Route{Found: Unknown}, true
+	}
+	if !r.whole(t) {
+		return Route{}, false
+	}
+	if s.until.Sub(r.now) > r.cfg.Reach { // the log is whole: from here on it is about reaching the id
+		s.until = r.now.Add(r.cfg.Reach)
+	}
+	route := t.log.route(s.place)
+	if s.there != nil && route.Found != Known {
+		route = *s.there
+	}
+	lastWord := !r.now.Before(s.until.Add(-r.cfg.Pause)) // what is still missing will not come
+	switch {
+	case route.Found == Known && route.Missing && !lastWord:
+	case route.Found == Known:
+		reach := route.After
+		if n := len(route.Skip); n > 0 {
+			reach = route.Skip[n-1]
+		}
+		if reach > t.log.visible || t.staged != nil && s.there != nil {
+			return Route{}, false
+		}
+		if route.After < t.log.base {
+			route = Route{Found: Evicted}
+		}
+		return route, true
+	case route.Found == Evicted:
+		return route, true
+	}
+	if t.role == owner || t.role == sealed {
+		if t.staged != nil {
+			route = t.staged.route(s.place)
+		}
+		return route, route.Found == Unknown
+	}
+	if s.there != nil && s.there.Found == Unknown && t.staged == nil {
+		return route, true
+	}
+	to := t.holder
+	if t.role == standby {
+		to = t.second.owner
+	}
+	if !s.asked && r.usable(to) && !s.retry.After(r.now) {
+		s.asked, s.retry = true, r.now.Add(r.cfg.Silence)
+		r.send(to, Where{Topic(t.name), s.ticket, s.place})
+	} else if s.asked && !s.retry.After(r.now) {
+		s.asked = false
+	}
+	return Route{}, false
+}
+
+func (r *Relay) onWhere(t *topic, from string, m Where) {
+	if t.role != owner {
+		r.send(from, There{Topic(t.name), m.Ticket, Route{Found: Ahead}})
+		return
+	}
+	r.send(from, There{Topic(t.name), m.Ticket, t.target().route(m.Place)})
+}
+
+func (r *Relay) onThere(t *topic, from string, m There) {
+	for _, s := range t.resumes {
+		if s.ticket != m.Ticket {
+			continue
+		}
+		s.asked, s.retry = false, r.now.Add(r.cfg.Pause)
+		if m.Route.Found != Ahead {
+			s.there = &m.Route
+		}
+	}
+}

@@ -1,0 +1,342 @@
+package agree
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// checker watches every message, every decision and every transcript of a world.
+type checker struct {
+	w        *world
+	failure  string
+	places   map[string]map[Position]string // topic -> position -> key: an epoch has one appender
+	first    map[string]map[string][]*node  // topic -> key -> holders when it was first shown
+	lives    map[string]map[string][]int
+	acked    map[string]map[string]bool
+	gone     map[string]map[string]bool // all who held it were killed
+	promises map[string]Refuse          // relay/life/topic -> highest promise
+	bases    map[string]uint64
+	ackLife  map[string]int // topic/epoch/standby -> its life when it last acknowledged
+	alone    bool           // somebody committed alone
+	notices  map[string]int
+	refusals map[Outcome]int
+	gaps     int
+	replaced int
+	acks     int
+}
+
+func newChecker(w *world) *checker {
+	return &checker{
+		w: w, places: map[string]map[Position]string{}, first: map[string]map[string][]*node{},
+		lives: map[string]map[string][]int{},
+		acked: map[string]map[string]bool{}, gone: map[string]map[string]bool{}, promises: map[string]Refuse{},
+		bases: map[string]uint64{}, ackLife: map[string]int{}, notices: map[string]int{}, refusals: map[Outcome]int{},
+	}
+}
+
+func (c *checker) fail(format string, args ...any) {
+	if c.failure == "" {
+		c.failure = fmt.Sprintf("at %v: ", c.w.now) + fmt.Sprintf(format, args...)
+	}
+}
+
+func sub[K comparable, V any](m map[string]map[K]V, topic string) map[K]V {
+	if m[topic] == nil {
+		m[topic] = map[K]V{}
+	}
+	return m[topic]
+}
+
+// sent checks I3: who promised e takes no ownership that does not descend from e.
+func (c *checker) sent(n *node, m Envelope) {
+	if c.w.trace != nil {
+		switch x := m.Message.(type) {
+		case Offer:
+			c.w.logf("  %s -> %s offer %d: %d entries from %v", n.name, m.To, x.Serial, len(x.Entries), x.Entries[0].Position)
+		case Adopted:
+			c.w.logf("  %s -> %s adopted %d %v", n.name, m.To, x.Serial, x.Places)
+		case Begin:
+			c.w.logf("  %s -> %s begin common %d base %d %v goal %d lag %v", n.name, m.To, x.Copy.Common, x.Copy.Base, x.Copy.Lineage, x.Goal, x.Lag)
+		case Follow:
+			c.w.logf("  %s -> %s follow %v %d direct %v avoid %v", n.name, m.To, x.Lineage, x.Head, x.Direct, x.Avoid)
+		case Entries, Ack, Publish, Published, Where:
+		case Append:
+			if x.First {
+				c.w.logf("  %s -> %s append first common %d base %d", n.name, m.To, x.Copy.Common, x.Copy.Base)
+			}
+		default:
+			c.w.logf("  %s -> %s %T%+v", n.name, m.To, x, x)
+		}
+	}
+	id := fmt.Sprint(n.name, "/", n.life, "/", m.Message.About())
+	switch m := m.Message.(type) {
+	case Enlist:
+		c.bases[fmt.Sprint(m.About(), "/", m.Epoch)] = m.Base
+	case Have:
+		if m.Holder == "" && m.Epoch > c.promises[id].Fence {
+			c.promises[id] = Refuse{Fence: m.Epoch}
+		}
+	case Enlisted:
+		p := c.promises[id]
+		base := c.bases[fmt.Sprint(m.About(), "/", m.Epoch)]
+		if p.Fence > base && p.Fence != m.Epoch && p.Fence&0xffff != m.Epoch&0xffff {
+			c.fail("I3: %s promised %x of %s and enlists for %x from %x", n.name, p.Fence, m.About(), m.Epoch, base)
+		}
+	case Ack:
+		c.ackLife[fmt.Sprint(m.About(), "/", m.Epoch, "/", n.name)] = n.life
+		if c.promises[id].Fence > m.Epoch {
+			c.fail("I3: %s promised %x of %s and acknowledges %x", n.name, c.promises[id].Fence, m.About(), m.Epoch)
+		}
+	}
+}
+
+// gap is told where an id is unknown. That is right only if its events died, were evicted, or are out of reach.
+func (c *checker) gap(s *subscriber) {
+	c.gaps++
+	if len(sub(c.gone, s.topic)) == 0 && !c.w.plan.small && c.w.now-c.w.stirred > 3*time.Second && !s.edgy {
+		c.fail("%s was told of a gap in %s at %s, and nothing was lost or out of reach", s.name, s.topic, s.node.name)
+	}
+}
+
+// holds says whether a relay has an event, wherever.
+func (n *node) holds(topic string, p Position, key string) bool {
+	if n.r == nil {
+		return false
+	}
+	t := n.r.topics[topic]
+	if t == nil {
+		return false
+	}
+	for _, l := range []*Log{t.log, t.staged} {
+		if l == nil {
+			continue
+		}
+		if m, ok := l.memos[key]; ok && (l.entry(m.Seq) != nil || n.w.plan.small) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(t.orphans, func(e Entry) bool { return e.Key == key })
+}
+
+// shown checks I1 and I2 at the moment when entries become visible anywhere.
+func (c *checker) shown(n *node, topic string, entries []Entry, held string) {
+	places := sub(c.places, topic)
+	first := sub(c.first, topic)
+	for _, e := range entries {
+		if key, known := places[e.Position]; known && key != e.Key {
+			c.fail("I2: %s of %s is %s at %s and was %s", e.Position, topic, e.Key, n.name, key)
+		} else if known {
+			continue
+		}
+		places[e.Position] = e.Key
+		shower, n, t := n.name, n, n.r.topics[topic]
+		for _, o := range c.w.nodes { // an owner that shows its own lost branch still commits without showing
+			if ot := o.topicOf(topic); t.role != owner && t.role != sealed && ot != nil && (ot.role == owner || ot.role == sealed) &&
+				ot.target().has(e.Position) && ot.target().visible >= e.Seq {
+				n, t = o, ot
+			}
+		}
+		if t.role != owner && t.role != sealed {
+			c.fail("I1: %s, a %v, is the first to show %v of %s", n.name, t.role, e.Position, topic)
+			return
+		}
+		holders := []*node{}
+		for _, o := range c.w.nodes {
+			if o.alive && o.holds(topic, e.Position, e.Key) {
+				holders = append(holders, o)
+			}
+		}
+		if t.own.alone {
+			c.alone = true
+			if others := Order(topic, n.r.members(true)); len(others) > 1 {
+				c.fail("I1: %s shows %v of %s alone and has %v in view", n.name, e.Position, topic, others)
+			}
+		} else {
+			if n.name != shower {
+				held = t.own.standby
+			}
+			s := c.w.byName(held) // which may have died, and come back, since it acknowledged
+			if s == nil || s.alive && s.life == c.ackLife[fmt.Sprint(topic, "/", t.own.epoch, "/", held)] && !s.holds(topic, e.Position, e.Key) {
+				c.fail("I1: %s shows %v (%s) of %s and its standby %q lacks it", n.name, e.Position, e.Key, topic, held)
+			}
+		}
+		if _, known := first[e.Key]; !known {
+			first[e.Key] = holders
+			lives := make([]int, len(holders))
+			for i, h := range holders {
+				lives[i] = h.life
+			}
+			sub(c.lives, topic)[e.Key] = lives
+		}
+	}
+}
+
+func (c *checker) answered(n *node, topic, key string, res Result) {
+	switch res.Outcome {
+	case Committed, Duplicate:
+		c.acks++
+		sub(c.acked, topic)[key] = true
+		if _, shown := sub(c.first, topic)[key]; shown {
+			return
+		}
+		for _, o := range c.w.nodes { // an owner that shows its own lost branch still commits without showing
+			if t := o.topicOf(topic); t != nil && t.own != nil {
+				if m, ok := t.target().memos[key]; ok && m.Seq <= t.target().visible {
+					return
+				}
+			}
+		}
+		c.fail("I1: %s acknowledges %s of %s, which nobody has committed", n.name, key, topic)
+	case Timeout, Full:
+	default:
+		c.fail("%s answers %s of %s with %d", n.name, key, topic, res.Outcome)
+	}
+}
+
+// killed is called before a relay dies: what it alone holds is lost, which only a chain of kills may bring about.
+func (c *checker) killed(n *node) {
+	for topic, first := range c.first {
+		for key, holders := range first {
+			if sub(c.gone, topic)[key] || !n.holds(topic, Position{}, key) {
+				continue
+			}
+			elsewhere := false
+			for _, o := range c.w.nodes {
+				elsewhere = elsewhere || o != n && o.alive && o.holds(topic, Position{}, key)
+			}
+			if elsewhere {
+				continue
+			}
+			sub(c.gone, topic)[key] = true
+			for i, h := range holders {
+				if h != n && h.alive && h.life == sub(c.lives, topic)[key][i] && !c.w.plan.small {
+					c.fail("%s held %s of %s when it was shown, lives, and dropped it; %s was the last to hold it", h.name, key, topic, n.name)
+				}
+			}
+		}
+	}
+}
+
+// final checks the guarantees once everything has healed and fallen quiet.
+func (c *checker) final() {
+	for _, topic := range c.w.plan.topics {
+		c.finalTopic(topic)
+	}
+}
+
+func (c *checker) finalTopic(topic string) {
+	w := c.w
+	for _, n := range w.nodes {
+		if t := n.topicOf(topic); t != nil && w.trace != nil {
+			w.logf("%s %v: up %+v holder %s/%d askers %v children %v waiting %v orphans %d fence %d/%s own %+v second %+v", n.name, t.role, t.up, t.holder, t.holderEpoch, t.askers, t.children, t.waiting, len(t.orphans), t.fence, t.promised, t.own, t.second)
+		}
+	}
+	var own *node
+	for _, n := range w.nodes {
+		if !n.alive {
+			continue
+		}
+		if t := n.r.topics[topic]; t != nil && (t.role == owner || t.role == sealed) {
+			if own != nil {
+				c.fail("two owners of %s at the end: %s and %s", topic, own.name, n.name)
+				return
+			}
+			own = n
+		}
+	}
+	if own == nil {
+		if len(sub(c.first, topic)) > len(sub(c.gone, topic)) {
+			c.fail("nobody owns %s at the end", topic)
+		}
+		return
+	}
+	t := own.r.topics[topic]
+	l := t.target()
+	if t.staged != nil || l.visible != l.head() {
+		c.fail("%s of %s is not settled at the end: staged %v, visible %d of %d", topic, own.name, t.staged != nil, l.visible, l.head())
+	}
+	if !t.own.alone && (!t.own.synced || len(t.own.flight) > 0) {
+		c.fail("%s of %s has no standby at the end", topic, own.name)
+	}
+	canon := l.after(l.base, l.head())
+	at := map[string]int{}
+	for i, e := range canon {
+		if j, twice := at[e.Key]; twice {
+			c.fail("%s stands twice in %s: %v and %v", e.Key, topic, canon[j].Position, e.Position)
+		}
+		at[e.Key] = i
+	}
+	if !w.plan.small {
+		for key := range sub(c.first, topic) {
+			if _, here := at[key]; !here && !sub(c.gone, topic)[key] {
+				c.fail("%s was shown of %s (acknowledged: %v), was not killed with all who held it, and is gone", key, topic, sub(c.acked, topic)[key])
+			}
+		}
+	}
+	for key := range sub(c.acked, topic) {
+		if _, shown := sub(c.first, topic)[key]; !shown {
+			c.fail("%s of %s was acknowledged and never shown", key, topic)
+		}
+	}
+	for _, s := range w.subs {
+		if s.topic == topic {
+			c.transcript(s, canon, at)
+		}
+	}
+}
+
+// transcript checks what one subscriber saw against the canonical log.
+func (c *checker) transcript(s *subscriber, canon []Entry, at map[string]int) {
+	if s.state != reading {
+		c.fail("%s of %s is not attached at the end: state %d at %v", s.name, s.topic, s.state, s.node)
+		return
+	}
+	lossy := len(sub(c.gone, s.topic)) > 0
+	from := 0
+	if len(s.gaps) > 0 {
+		from = s.gaps[len(s.gaps)-1]
+	}
+	seen := map[string]int{}
+	last := map[uint64]uint64{}
+	for i, e := range s.seen[from:] {
+		if j, twice := seen[e.Key]; twice && !s.edgy && !sub(c.gone, s.topic)[e.Key] { // or it died, and was published again
+			c.fail("%s saw %s of %s twice: %v as number %d and %v as %d", s.name, e.Key, s.topic, s.seen[from+j].Position, from+j, e.Position, from+i)
+		}
+		if _, twice := seen[e.Key]; !twice {
+			seen[e.Key] = i
+		}
+		if !s.edgy && last[e.Epoch] >= e.Seq {
+			c.fail("%s saw %v of %s after %d of that epoch", s.name, e.Position, s.topic, last[e.Epoch])
+		}
+		last[e.Epoch] = e.Seq
+	}
+	start := 0
+	if from > 0 || c.w.plan.small {
+		start = len(canon)
+		for key := range seen {
+			if i, here := at[key]; here {
+				start = min(start, i)
+			}
+		}
+		if c.w.plan.small { // what was evicted before it came cannot be asked for
+			start = max(start, len(canon)-1)
+		}
+	}
+	for _, e := range canon[start:] {
+		if _, here := seen[e.Key]; !here {
+			c.fail("%s never saw %s (%v, formerly %v) of %s; it stands at %v on %s", s.name, e.Key, e.Position, e.Former, s.topic, s.place, s.node.name)
+			return
+		}
+	}
+	if !c.w.plan.split && !c.alone && !lossy && c.notices["fork"] == 0 {
+		prev := -1
+		for _, e := range s.seen[from:] {
+			i, here := at[e.Key]
+			if here && i < prev && !c.w.plan.small {
+				c.fail("%s saw %s of %s out of the canonical order", s.name, e.Key, s.topic)
+			}
+			prev = max(prev, i)
+		}
+	}
+}

@@ -1,0 +1,386 @@
+package agree
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+var (
+	simSeed  = flag.Uint64("sim.seed", 0, "run this one schedule and print what happens")
+	simSeeds = flag.Int("sim.seeds", 3000, "schedules to run")
+)
+
+// plan is what a seed decides before the first event.
+type plan struct {
+	nodes   int
+	regions int
+	topics  []string
+	limits  Limits
+	small   bool // the ring is smaller than the run
+	split   bool // one-way cuts and partitions are among the faults
+	think   time.Duration
+	length  time.Duration
+	faults  int
+}
+
+// mutation breaks the protocol on purpose.
+type mutation string
+
+func newWorld(seed uint64) *world {
+	w := &world{parting: -time.Minute, stirred: -time.Minute, seed: seed, rng: rand.New(rand.NewPCG(seed, 0x5eed)), faults: map[string]int{}}
+	w.check = newChecker(w)
+	w.plan = plan{
+		nodes:   3 + w.rng.IntN(3),
+		regions: 1 + w.rng.IntN(2),
+		topics:  []string{"a", "b"}[:1+w.rng.IntN(2)],
+		split:   w.rng.IntN(3) != 0,
+		think:   []time.Duration{20, 60, 200}[w.rng.IntN(3)] * time.Millisecond,
+		length:  w.between(6*time.Second, 14*time.Second),
+		faults:  1 + w.rng.IntN(6),
+	}
+	if w.rng.IntN(6) == 0 {
+		w.plan.small, w.plan.limits = true, Limits{Events: 20}
+	}
+	edges := w.plan.nodes > 3 && w.rng.IntN(3) == 0
+	for i := range w.plan.nodes {
+		n := &node{w: w, id: i, name: fmt.Sprintf("r%d", i+1)}
+		n.member = Member{Name: n.name, Region: fmt.Sprintf("reg%d", i%w.plan.regions)}
+		if edges && i == w.plan.nodes-1 {
+			n.member.Role = Edge
+		}
+		w.nodes = append(w.nodes, n)
+	}
+	slow := w.rng.IntN(4) == 0
+	for _, n := range w.nodes {
+		for range w.nodes {
+			e := &end{delay: w.between(200*time.Microsecond, 5*time.Millisecond)}
+			if slow && w.rng.IntN(3) == 0 {
+				e.delay = w.between(20*time.Millisecond, 90*time.Millisecond)
+			}
+			n.links = append(n.links, e)
+		}
+	}
+	for i := range 2 {
+		w.pubs = append(w.pubs, &publisher{w: w, id: i + 1})
+	}
+	for i := range w.plan.nodes + 1 {
+		topic := w.plan.topics[i%len(w.plan.topics)]
+		w.subs = append(w.subs, &subscriber{w: w, name: fmt.Sprintf("s%d", i+1), topic: topic, fresh: true})
+	}
+	return w
+}
+
+func (w *world) logf(format string, args ...any) {
+	if w.trace != nil {
+		w.trace("%10v "+format, append([]any{w.now}, args...)...)
+	}
+}
+
+func (w *world) parted() bool {
+	for _, n := range w.nodes {
+		for _, e := range n.links {
+			if e.cut {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// run plays the schedule: some quiet, faults, healing, quiet, verdict.
+func (w *world) run() string {
+	for _, n := range w.nodes {
+		w.boot(n)
+		n.member.State = Ready
+	}
+	w.after(0, w.beat)
+	late := -1
+	if w.plan.nodes > 3 && w.rng.IntN(3) == 0 { // one joins later
+		late = w.rng.IntN(w.plan.nodes)
+		w.nodes[late].alive = false
+		w.after(w.between(2*time.Second, w.plan.length), func() { w.fired("join"); w.boot(w.nodes[late]) })
+	}
+	for i, s := range w.subs {
+		w.after(1500*time.Millisecond+time.Duration(i)*10*time.Millisecond, s.retry)
+	}
+	for _, p := range w.pubs {
+		w.after(w.between(1500*time.Millisecond, 2*time.Second), p.next)
+	}
+	for range w.plan.faults {
+		w.after(w.between(2500*time.Millisecond, 2500*time.Millisecond+w.plan.length), w.fault)
+	}
+	w.runUntil(2500*time.Millisecond + w.plan.length)
+	w.heal()
+	w.runUntil(w.now + 3*time.Second)
+	for _, p := range w.pubs {
+		p.stop = true
+	}
+	w.runUntil(w.now + 8*time.Second)
+	if w.check.failure == "" {
+		w.check.final()
+	}
+	return w.check.failure
+}
+
+func (w *world) fired(kind string) { w.faults[kind]++; w.logf("FAULT %s", kind) }
+
+// fault does one thing that a cluster must survive.
+func (w *world) fault() {
+	if w.healing {
+		return
+	}
+	n := w.nodes[w.rng.IntN(len(w.nodes))]
+	// Every other fault hits whoever owns a topic, or stands by for it.
+	if w.rng.IntN(2) == 0 {
+		topic := w.plan.topics[w.rng.IntN(len(w.plan.topics))]
+		for _, o := range w.nodes {
+			if t := o.topicOf(topic); t != nil && (t.role == owner || t.role == standby) {
+				n = o
+				if w.rng.IntN(2) == 0 {
+					break
+				}
+			}
+		}
+	}
+	kinds := []string{"kill", "kill", "pause", "pause", "slow", "drain", "blip"}
+	if w.plan.split {
+		kinds = append(kinds, "cut", "cut", "partition", "partition", "isolate")
+	}
+	kind := kinds[w.rng.IntN(len(kinds))]
+	if !n.alive || n.paused {
+		return
+	}
+	switch kind {
+	case "kill":
+		if w.living() < 2 {
+			return
+		}
+		w.logf("kill %s", n.name)
+		w.fired(kind)
+		w.kill(n)
+		life := n.life
+		w.after(w.between(200*time.Millisecond, 6*time.Second), func() {
+			if n.life == life {
+				w.boot(n)
+			}
+		})
+	case "pause":
+		w.logf("pause %s", n.name)
+		w.fired(kind)
+		n.paused = true
+		life := n.life
+		w.after(w.between(300*time.Millisecond, 6*time.Second), func() {
+			if n.life == life && n.paused {
+				w.logf("wake %s", n.name)
+				w.resume(n)
+			}
+		})
+	case "slow":
+		w.fired(kind)
+		for _, e := range n.links {
+			e.delay = w.between(10*time.Millisecond, 120*time.Millisecond)
+		}
+	case "drain":
+		w.logf("drain %s", n.name)
+		w.fired(kind)
+		n.member.State = Draining
+		life := n.life
+		for _, s := range w.subs {
+			if s.node == n {
+				w.after(w.between(0, 2*time.Second), func() {
+					if s.node == n && n.life == life {
+						s.detach()
+					}
+				})
+			}
+		}
+		w.after(w.between(3*time.Second, 5*time.Second), func() {
+			if n.life != life || !n.alive {
+				return
+			}
+			w.logf("drained %s, busy with %d", n.name, n.r.Busy())
+			w.kill(n)
+			life := n.life
+			w.after(w.between(200*time.Millisecond, 3*time.Second), func() {
+				if n.life == life {
+					w.boot(n)
+				}
+			})
+		})
+	case "blip": // connections break, and nothing else
+		w.fired(kind)
+		for i := range n.links {
+			if w.nodes[i] != n {
+				n.links[i].conn = 0
+			}
+		}
+	case "cut":
+		o := w.nodes[w.rng.IntN(len(w.nodes))]
+		if o == n {
+			return
+		}
+		w.fired(kind)
+		both := w.rng.IntN(2) == 0
+		w.logf("cut %s>%s both=%v", n.name, o.name, both)
+		w.cutFor(w.between(500*time.Millisecond, 6*time.Second), func(a, b *node) bool { return a == n && b == o || both && a == o && b == n })
+	case "partition":
+		w.fired(kind)
+		side := map[*node]bool{}
+		for _, o := range w.nodes {
+			side[o] = w.rng.IntN(2) == 0
+		}
+		w.logf("partition %v", func() (l []string) {
+			for o, s := range side {
+				if s {
+					l = append(l, o.name)
+				}
+			}
+			slices.Sort(l)
+			return
+		}())
+		w.cutFor(w.between(500*time.Millisecond, 8*time.Second), func(a, b *node) bool { return side[a] != side[b] })
+	case "isolate": // nothing that it sends arrives
+		w.fired(kind)
+		w.logf("isolate %s", n.name)
+		w.cutFor(w.between(500*time.Millisecond, 6*time.Second), func(a, b *node) bool { return a == n })
+	}
+}
+
+func (w *world) cutFor(d time.Duration, which func(a, b *node) bool) {
+	for _, a := range w.nodes {
+		for _, b := range w.nodes {
+			if a != b && which(a, b) {
+				w.setCut(a, b, true)
+			}
+		}
+	}
+	w.after(d, func() {
+		w.logf("cut ends")
+		for _, a := range w.nodes {
+			for _, b := range w.nodes {
+				if a != b && which(a, b) {
+					w.setCut(a, b, false)
+				}
+			}
+		}
+	})
+}
+
+func (w *world) heal() {
+	w.logf("HEAL")
+	w.healing = true
+	for _, n := range w.nodes {
+		for _, o := range w.nodes {
+			if o != n {
+				w.setCut(n, o, false)
+			}
+		}
+		switch {
+		case !n.alive:
+			w.boot(n)
+		case n.paused:
+			w.resume(n)
+		}
+		if n.member.State == Draining {
+			n.life++ // its end is called off
+			n.wake = 0
+			n.member.State = Ready
+			n.drain()
+		}
+	}
+}
+
+func (w *world) living() int {
+	k := 0
+	for _, n := range w.nodes {
+		if n.alive {
+			k++
+		}
+	}
+	return k
+}
+
+func (n *node) topicOf(name string) *topic {
+	if !n.alive {
+		return nil
+	}
+	return n.r.topics[name]
+}
+
+func (t *topic) standbyName() string {
+	if t.own == nil {
+		return ""
+	}
+	return t.own.standby
+}
+
+// TestSchedules runs many seeded schedules. A failing seed is printed; run it alone with -sim.seed.
+func TestSchedules(t *testing.T) {
+	if *simSeed != 0 {
+		w := newWorld(*simSeed)
+		w.trace = t.Logf
+		t.Logf("plan %+v", w.plan)
+		if f := w.run(); f != "" {
+			t.Fatalf("seed %d: %s", *simSeed, f)
+		}
+		return
+	}
+	n := *simSeeds
+	if testing.Short() {
+		n /= 10
+	}
+	total := runSeeds(1, n, "", func(seed uint64, f string) { t.Errorf("seed %d: %s", seed, f) })
+	for _, kind := range []string{"kill", "pause", "slow", "drain", "blip", "cut", "partition", "isolate", "join"} {
+		if total[kind] == 0 {
+			t.Errorf("fault %q never fired", kind)
+		}
+	}
+	t.Logf("%d schedules: %v", n, total)
+}
+
+func runSeeds(from, n int, m mutation, failed func(seed uint64, f string)) map[string]int {
+	defer debug.SetGCPercent(debug.SetGCPercent(800))
+	var next, failures atomic.Int64
+	next.Store(int64(from))
+	var mu sync.Mutex
+	total := map[string]int{}
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for {
+				seed := next.Add(1) - 1
+				if seed >= int64(from+n) || failures.Load() >= 5 {
+					return
+				}
+				w := newWorld(uint64(seed))
+				w.mutate = m
+				f := w.run()
+				mu.Lock()
+				for k, v := range w.faults {
+					total[k] += v
+				}
+				for k, v := range w.check.notices {
+					total["notice "+k] += v
+				}
+				total["acks"] += w.check.acks
+				total["gaps"] += w.check.gaps
+				total["replaced"] += w.check.replaced
+				if f != "" {
+					failures.Add(1)
+					failed(uint64(seed), f)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return total
+}
