@@ -40,6 +40,9 @@ func (c *conn) read() {
 		if c.phase == closed {
 			return
 		}
+		if l.begun >= turnRequests {
+			break
+		}
 		n, err := from.Read(l.in[:])
 		if n > 0 {
 			c.receive(l.in[:n])

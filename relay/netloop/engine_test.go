@@ -66,7 +66,7 @@ func serve(t testing.TB, e *Engine) *site {
 // wait waits until the predicate holds.
 func wait(t testing.TB, what string, predicate func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for !predicate() {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)

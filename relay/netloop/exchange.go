@@ -77,6 +77,7 @@ func (c *conn) begin(s *stream, fields []hpack.HeaderField, end bool) {
 	x.answer.exchange = x
 	s.body = x
 	c.handlers++
+	c.loop.begun++
 	e.handlersOpen.Add(1)
 	e.handlers.Go(x.serve)
 }

@@ -1,6 +1,7 @@
 package netloop
 
 import (
+	"runtime"
 	"slices"
 	"time"
 
@@ -43,14 +44,16 @@ type loop struct {
 	out      []byte         // what is gathered for a connection
 	wire     []byte         // the same, encrypted
 	count    counts
+	begun    int // requests, in this turn
 	draining bool
 	stopped  bool
 }
 
 const (
-	turnReads   = 64  // connections read in one turn
-	turnMarks   = 512 // streams marked in one turn
-	turnBatches = 16  // connections with waiting streams served in one turn, each up to turnBytes
+	turnReads    = 64  // connections read in one turn
+	turnRequests = 256 // requests begun in one turn, about
+	turnMarks    = 512 // streams marked in one turn
+	turnBatches  = 16  // connections with waiting streams served in one turn, each up to turnBytes
 )
 
 func newLoop(e *Engine, id int) *loop {
@@ -134,7 +137,8 @@ func (l *loop) work() error {
 
 // turn does a bounded amount of what is to be done.
 func (l *loop) turn() {
-	for n := min(turnReads, l.toRead.len()); n > 0; n-- {
+	l.begun = 0
+	for n := min(turnReads, l.toRead.len()); n > 0 && l.begun < turnRequests; n-- {
 		c := l.toRead.pop()
 		c.queued &^= toRead
 		c.read()
@@ -161,6 +165,10 @@ func (l *loop) turn() {
 		c := l.toMore.pop()
 		c.queued &^= toServeMore
 		c.serve(true)
+	}
+	if l.begun > 0 {
+		// Handlers come first: a loop that went on reading could start them faster than they run.
+		runtime.Gosched()
 	}
 }
 

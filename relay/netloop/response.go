@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"freshet/relay/h2"
-	"golang.org/x/net/http/httpguts"
 	"golang.org/x/net/http2/hpack"
 )
 
@@ -224,12 +223,12 @@ func responseFields(h http.Header) []hpack.HeaderField {
 		case "Date":
 			dated = true
 		}
-		if !httpguts.ValidHeaderFieldName(name) || strings.HasPrefix(name, http.TrailerPrefix) {
+		low, ok := fieldName(name)
+		if !ok {
 			continue
 		}
-		low := strings.ToLower(name)
 		for _, v := range values {
-			if httpguts.ValidHeaderFieldValue(v) {
+			if isFieldValue(v) {
 				fields = append(fields, hpack.HeaderField{Name: low, Value: textproto.TrimString(v)})
 			}
 		}
@@ -238,6 +237,27 @@ func responseFields(h http.Header) []hpack.HeaderField {
 		fields = append(fields, hpack.HeaderField{Name: "date", Value: time.Now().UTC().Format(http.TimeFormat)})
 	}
 	return fields
+}
+
+// fieldName is name in lower case, if it is a token (RFC 9110 5.6.2).
+func fieldName(name string) (string, bool) {
+	for i := range len(name) {
+		c := name[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
+			return "", false
+		}
+	}
+	return strings.ToLower(name), name != ""
+}
+
+// isFieldValue reports whether v may be sent: no CR, LF or NUL, nor any other control (RFC 9110 5.5).
+func isFieldValue(v string) bool {
+	for i := range len(v) {
+		if c := v[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 // statusBlock is the header block of an answer that is nothing but its status.

@@ -1,0 +1,188 @@
+package netloop
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/http"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A stage is a topic of which only the newest event counts. Its bodies cost next to nothing, so that
+// what is measured is the engine.
+type stage struct {
+	fanout *Fanout
+	event  []byte
+	seq    atomic.Uint64
+	open   atomic.Int64
+}
+
+func newStage(e *Engine) *stage {
+	return &stage{fanout: e.NewFanout(0), event: append(bytes.Repeat([]byte("x"), 199), '\n')}
+}
+
+func (g *stage) send() {
+	g.seq.Add(1)
+	g.fanout.Wake()
+}
+
+func (g *stage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	if err := Take(w, r, &stageBody{stage: g, at: g.seq.Load()}, g.fanout); err != nil {
+		panic(err)
+	}
+}
+
+type stageBody struct {
+	stage *stage
+	at    uint64
+	left  []byte
+}
+
+func (b *stageBody) Start(int) { b.stage.open.Add(1) }
+
+func (b *stageBody) Next(max int) ([]byte, bool) {
+	if len(b.left) == 0 {
+		if b.at == b.stage.seq.Load() {
+			return nil, false
+		}
+		b.at++
+		b.left = b.stage.event
+	}
+	p := b.left[:min(max, len(b.left))]
+	b.left = b.left[len(p):]
+	return p, false
+}
+
+func (b *stageBody) Heartbeat() []byte { return []byte(":\n") }
+func (b *stageBody) Close(error)       { b.stage.open.Add(-1) }
+
+// cpu is the processor time that this process has used.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkFanout measures processor time for each delivery of an event of 200 bytes, at 20 events a
+// second, beside the kernel's own: a write of as many bytes to as many plain TCP sockets, by turns in the same run.
+func BenchmarkFanout(b *testing.B) {
+	for _, v := range []struct {
+		mode                 string
+		connections, streams int
+	}{
+		{"h2", 1000, 1}, {"h2c", 1000, 1}, {"h2", 10, 100}, {"h2", 10, 1000}, {"h2", 100, 1000},
+	} {
+		b.Run(fmt.Sprintf("%s/%dx%d", v.mode, v.connections, v.streams), func(b *testing.B) {
+			benchmarkFanout(b, v.mode, v.connections, v.streams)
+		})
+	}
+}
+
+func benchmarkFanout(b *testing.B, mode string, connections, streams int) {
+	all := int64(connections * streams)
+	mux := http.NewServeMux()
+	e := &Engine{Handler: mux, Heartbeat: -1, AddressShare: 1}
+	g := newStage(e)
+	mux.Handle("/events", g)
+	s := serve(b, e)
+	addr := s.secure
+	if mode == "h2c" {
+		addr = s.plain
+	}
+
+	// The kernel's part: bytes of one write to one connection.
+	write := make([]byte, streams*(len(g.event)+9))
+	if mode == "h2" {
+		write = append(write, make([]byte, (len(write)/maxRecord+1)*22)...)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	socks := make(chan []int)
+	go func() {
+		var all []int
+		for range connections {
+			nc, err := l.Accept()
+			if err != nil {
+				panic(err)
+			}
+			// A descriptor that the runtime's poller does not know: the kernel's cost and nothing else.
+			raw, _ := nc.(*net.TCPConn).SyscallConn()
+			_ = raw.Control(func(fd uintptr) {
+				dup, err := syscall.Dup(int(fd))
+				if err != nil {
+					panic(err)
+				}
+				all = append(all, dup)
+			})
+			nc.Close()
+		}
+		socks <- all
+	}()
+	kernelCrowd := startCrowd(b, "tcp", l.Addr().String(), connections, streams)
+	sockets := <-socks
+	defer func() {
+		for _, fd := range sockets {
+			syscall.Close(fd)
+		}
+	}()
+
+	crowd := startCrowd(b, mode, addr, connections, streams)
+	wait(b, "all to subscribe", func() bool { return g.open.Load() == all })
+
+	const rounds = 20
+	pace := time.NewTicker(50 * time.Millisecond)
+	defer pace.Stop()
+	var engineTime, kernelTime time.Duration
+	var engineN, kernelN int64
+	var mallocs, kernelFull uint64
+	runtime.GC()
+	for b.Loop() {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		start, had := cpu(), crowd.bytes()
+		for range rounds {
+			<-pace.C
+			g.send()
+		}
+		want := had + rounds*all*int64(len(g.event)+9)
+		wait(b, "delivery", func() bool { return crowd.bytes() >= want })
+		engineTime += cpu() - start
+		engineN += rounds * all
+		runtime.ReadMemStats(&after)
+		mallocs += after.Mallocs - before.Mallocs
+
+		start = cpu()
+		for range rounds {
+			<-pace.C
+			for _, fd := range sockets {
+				if n, err := syscall.Write(fd, write); n < len(write) {
+					kernelFull++
+					_ = err
+				}
+			}
+		}
+		kernelTime += cpu() - start
+		kernelN += rounds * int64(connections)
+	}
+	perDelivery := float64(engineTime.Nanoseconds()) / float64(engineN) / 1e3
+	perWrite := float64(kernelTime.Nanoseconds()) / float64(kernelN) / 1e3
+	b.ReportMetric(perDelivery, "us/delivery")
+	b.ReportMetric(perWrite, "us/kernel-write")
+	b.ReportMetric(perDelivery*float64(streams)/perWrite, "x-kernel")
+	b.ReportMetric(float64(mallocs)/float64(engineN), "allocs/delivery")
+	b.ReportMetric(0, "ns/op")
+	if kernelFull > uint64(kernelN)/100 {
+		b.Logf("%d of %d writes of the kernel's part were cut short", kernelFull, kernelN)
+	}
+	_ = kernelCrowd
+}
