@@ -23,7 +23,8 @@ const maxNamed = 100_000
 type deliveryState struct {
 	everOpen bool
 	served   bool   // this connection brought an event
-	newest   string // the last event's id in the log
+	newest   string // the id of the log's newest event when this pull last wrote there
+	doubted  bool   // cursor is an id that the origin may never have given: see madeByRelay
 
 	// Of the overlap after a reconnect.
 	repeats  *repeats
@@ -38,12 +39,11 @@ type deliveryState struct {
 
 // begin begins what a connection brings.
 func (p *pull) begin(ctx context.Context, resumed bool) error {
-	again := p.everOpen
 	p.everOpen = true
 	p.resuming, p.overlap = true, false
 	p.skipped = 0
 	p.repeats.begin()
-	if again && !resumed && len(p.topics) > 0 {
+	if !resumed && len(p.topics) > 0 {
 		// There is no telling what came in the meantime.
 		return p.gap(ctx, p.topic, "", gapNoID)
 	}
@@ -68,9 +68,15 @@ func (p *pull) deliver(ctx context.Context, e *sse.Event) error {
 		p.follow()
 		return nil
 	}
+	if p.doubted {
+		p.doubted = false
+		if err := p.gap(ctx, topic, "", gapRestart); err != nil {
+			return err
+		}
+	}
 	across := p.resuming
 	if p.resuming {
-		if p.repeats.known(topic, e) || e.ID != "" && p.source.Log != nil && p.source.Log.Holds(topic, *e) {
+		if p.repeats.known(topic, e, func() bool { return p.source.Log != nil && p.source.Log.Holds(topic, *e) }) {
 			// The cursor stays: it is further on than the id of a repeat.
 			p.overlap, p.served = true, true
 			metrics.repeats.Inc()
@@ -143,6 +149,9 @@ func (p *pull) address(e *sse.Event) string {
 func (p *pull) control(ctx context.Context, topic string, e *sse.Event) error {
 	switch e.Type {
 	case sse.TypeOpen:
+		if e.ID == p.cursor {
+			p.doubted = false
+		}
 		return nil
 	case sse.TypeGap:
 		var data struct {
@@ -150,6 +159,7 @@ func (p *pull) control(ctx context.Context, topic string, e *sse.Event) error {
 		}
 		// Another origin's gap may say it otherwise, or nothing at all.
 		_ = json.Unmarshal(e.Data, &data)
+		p.doubted = false
 		return p.gap(ctx, topic, data.OldestID, gapOrigin)
 	case sse.TypeEnd:
 		if p.topic != "" || topic == "" {
@@ -203,6 +213,9 @@ func (p *pull) gapIn(ctx context.Context, topic, oldestID string, reason gapReas
 		return fmt.Errorf("commit gap: %w", err)
 	}
 	p.topics[topic] = true
+	if id, _ := p.source.newest(topic); p.newest != "" && id != "" {
+		p.newest = id // the gap is an event, too
+	}
 	p.source.Metrics.gaps[reason].Inc()
 	p.log.Warn("gap", "reason", string(reason))
 	return nil

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"strings"
 	"time"
+
+	"freshet/ringbuf"
 )
 
 // ErrNotAsked is matched by Follow's error when the origin was not asked: too
@@ -47,7 +49,12 @@ func (s *Source) Follow(ctx context.Context, topic, lastEventID string, opened f
 		return fmt.Errorf("feed %s: %w (%s)", s.Name, ErrNotAsked, refused)
 	}
 	url := strings.ReplaceAll(s.Template, "{topic}", topic)
-	p := s.newPull(topic, []string{url}, s.place(topic, lastEventID))
+	from, hole := s.place(topic, lastEventID)
+	p := s.newPull(topic, []string{url}, from)
+	p.doubted = madeByRelay(from)
+	if hole {
+		p.topics[topic] = false
+	}
 	p.level = slog.LevelDebug
 	p.log = p.log.With("topic", topic)
 	p.opened = func() {
@@ -65,22 +72,41 @@ func (s *Source) Follow(ctx context.Context, topic, lastEventID string, opened f
 	return nil
 }
 
-// place returns where to resume a topic.
-func (s *Source) place(topic, lastEventID string) string {
-	newest := s.newest(topic)
+// place returns where to resume a topic; if there is no such place, it says
+// whether an earlier Follow brought events, which leaves a hole behind them.
+func (s *Source) place(topic, lastEventID string) (from string, hole bool) {
+	newest, given := s.newest(topic)
 	left := s.demand.left(topic)
 	switch {
 	case newest != "" && left.newest == newest && left.cursor != "":
-		return left.cursor
+		return left.cursor, false
 	case lastEventID != "":
-		return lastEventID
+		return lastEventID, false
+	case given:
+		return newest, false
 	}
-	return newest
+	return "", left.newest != ""
 }
 
-func (s *Source) newest(topic string) string {
+func (s *Source) newest(topic string) (id string, given bool) {
 	if s.Log == nil {
-		return ""
+		return "", false
 	}
 	return s.Log.Newest(topic)
 }
+
+// madeByRelay reports whether the id looks like one that a relay gives to events
+// without one: its position, of an epoch that is a time in seconds and 16 bits.
+// An origin that is not a relay itself cannot know such an id; but it is sent
+// all the same, for the origin may be one.
+func madeByRelay(id string) bool {
+	at, err := ringbuf.ParsePosition(id)
+	seconds := at.Epoch >> 16
+	return err == nil && seconds >= year2026 && seconds < year2100
+}
+
+// The years in which relays were started, in Unix seconds.
+const (
+	year2026 = 1_767_225_600
+	year2100 = 4_102_444_800
+)

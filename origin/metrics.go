@@ -39,6 +39,7 @@ type gapReason string
 const (
 	gapOrigin  gapReason = "origin"  // the origin said so
 	gapNoID    gapReason = "no_id"   // it gave no id to resume from
+	gapRestart gapReason = "restart" // resumed after an id of a relay that has restarted
 	gapLarge   gapReason = "large"   // an event was larger than max_event
 	gapRefused gapReason = "refused" // an event was not taken
 )
@@ -82,7 +83,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	m.attempts = labelled(&all, "attempts_total", "Attempts to open a feed's stream, by result.", "result",
 		attemptOpened, attemptUnreachable, attemptIdle, attemptRefused, attemptFailed, attemptEnded, attemptOther)
 	m.gaps = labelled(&all, "gaps_total", "Gaps that feeds made in their topics, by reason.", "reason",
-		gapOrigin, gapNoID, gapLarge, gapRefused)
+		gapOrigin, gapNoID, gapRestart, gapLarge, gapRefused)
 	m.dropped = labelled(&all, "dropped_events_total", "Events of feeds that were left out, by reason.", "reason",
 		droppedReserved, droppedAddress, droppedLarge, droppedRefused, droppedEnded)
 	m.unasked = labelled(&all, "unasked_total", "Topics of templates that the origin was not asked for, by reason.", "reason",

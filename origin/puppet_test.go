@@ -176,10 +176,10 @@ func (l *ledger) Holds(topic string, e sse.Event) bool {
 	return l.held[ledgerKey(topic, e)]
 }
 
-func (l *ledger) Newest(topic string) string {
+func (l *ledger) Newest(topic string) (id string, given bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.newest[topic]
+	return l.newest[topic], l.newest[topic] != "" && !strings.HasPrefix(l.newest[topic], "at-")
 }
 
 func ledgerKey(topic string, e sse.Event) string {

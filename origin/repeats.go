@@ -20,6 +20,8 @@ type repeats struct {
 	ring   []uint64          // digests by number modulo its length
 	count  uint64            // events so far
 	run    uint64            // number of the last event recognised in this run
+
+	logged map[uint64]struct{} // digests recognised in this run that only the log knew; bounded as ring is
 }
 
 func newRepeats() *repeats {
@@ -46,19 +48,31 @@ func (r *repeats) add(topic string, e *sse.Event) {
 }
 
 // begin begins a run: a connection was made.
-func (r *repeats) begin() { r.run = 0 }
+func (r *repeats) begin() { r.run, r.logged = 0, nil }
 
 // known reports whether the event is remembered, and came in after the one that
-// was recognised before it.
-func (r *repeats) known(topic string, e *sse.Event) bool {
+// was recognised before it. An event that is not remembered held is asked about:
+// whether the log has it from before. That is believed once in a run, for an
+// event that comes twice in it is new the second time.
+func (r *repeats) known(topic string, e *sse.Event, held func() bool) bool {
 	if e.ID == "" {
 		return false
 	}
-	number := r.number[r.digest(topic, e)]
-	if number <= r.run { // also 0: not known
+	digest := r.digest(topic, e)
+	if number := r.number[digest]; number > 0 {
+		if number <= r.run {
+			return false
+		}
+		r.run = number
+		return true
+	}
+	if _, twice := r.logged[digest]; twice || len(r.logged) >= remembered || !held() {
 		return false
 	}
-	r.run = number
+	if r.logged == nil {
+		r.logged = make(map[uint64]struct{})
+	}
+	r.logged[digest] = struct{}{}
 	return true
 }
 

@@ -42,8 +42,9 @@ type Log interface {
 	// Holds reports whether the log has an event with e's id and the same
 	// type, key and data.
 	Holds(topic string, e sse.Event) bool
-	// Newest returns the id of the log's newest event, "" if it has none.
-	Newest(topic string) string
+	// Newest returns the id of the log's newest event, as Append returned it,
+	// "" if there never was one; and whether an origin gave that id.
+	Newest(topic string) (id string, given bool)
 }
 
 // A Source pulls one feed. Exactly one of Topic, Prefix alone, and Template
@@ -89,7 +90,8 @@ type Source struct {
 	// MaxEvent bounds one event, in bytes. A larger one is left out, with a
 	// gap. 0 = 256 KiB.
 	MaxEvent int
-	// LastEventID is where Run's first connection resumes. "" = live.
+	// LastEventID is where Run's first connection resumes. "" = with a Topic,
+	// after the Log's newest event if an origin gave its id; else live.
 	LastEventID string
 
 	// MaxPulls bounds how many topics of a Template are pulled at once.
@@ -128,13 +130,19 @@ func (s *Source) Run(ctx context.Context) error {
 	if s.Template != "" {
 		return fmt.Errorf("origin: feed %s has a template: its topics are followed one by one", s.Name)
 	}
-	p := s.newPull(s.Topic, s.URLs, s.LastEventID)
+	from := s.LastEventID
+	if from == "" && s.Topic != "" {
+		if newest, given := s.newest(s.Topic); given {
+			from = newest
+		}
+	}
+	p := s.newPull(s.Topic, s.URLs, from)
 	p.moved = func(cursor string) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.cursor = cursor
 	}
-	p.moved(s.LastEventID)
+	p.moved(from)
 	p.run(ctx)
 	return nil
 }

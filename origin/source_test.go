@@ -560,6 +560,7 @@ func TestBackoff(t *testing.T) {
 // The memory of repeats is bounded, and right up to its bound.
 func TestRepeatsAreBounded(t *testing.T) {
 	r := newRepeats()
+	never := func() bool { return false }
 	event := func(i int) *sse.Event { return &sse.Event{ID: fmt.Sprint(i), Data: []byte("x")} }
 	for i := range 3 * remembered {
 		r.add("t", event(i))
@@ -567,19 +568,19 @@ func TestRepeatsAreBounded(t *testing.T) {
 	if len(r.number) != remembered || len(r.ring) != remembered {
 		t.Fatalf("%d numbers, %d digests", len(r.number), len(r.ring))
 	}
-	if r.known("t", event(2*remembered-1)) {
+	if r.known("t", event(2*remembered-1), never) {
 		t.Error("an event is known that should be forgotten")
 	}
 	for i := 2 * remembered; i < 3*remembered; i++ {
-		if !r.known("t", event(i)) {
+		if !r.known("t", event(i), never) {
 			t.Fatalf("event %d is not known", i)
 		}
 	}
-	if r.known("t", event(2*remembered+5)) {
+	if r.known("t", event(2*remembered+5), never) {
 		t.Error("an event is known out of order")
 	}
 	r.begin()
-	if !r.known("t", event(2*remembered+5)) || r.known("u", event(2*remembered+6)) {
+	if !r.known("t", event(2*remembered+5), never) || r.known("u", event(2*remembered+6), never) {
 		t.Error("after begin")
 	}
 }

@@ -111,10 +111,11 @@ func trusting(name, path string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// connect says where the events go. It must be called once, before Run and Follow.
-func (f *feeds) connect(sink origin.Sink) error {
+// connect says where the events go, and what is there already. It must be called once,
+// before Run and Follow.
+func (f *feeds) connect(sink origin.Sink, log origin.Log) error {
 	for _, source := range slices.Concat(f.steady, f.templates) {
-		source.Sink = sink
+		source.Sink, source.Log = sink, log
 		if err := source.Check(); err != nil {
 			return fmt.Errorf("%s: %w", source.Name, err)
 		}

@@ -45,7 +45,7 @@ func TestFeedsFollowTheRightTemplate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.connect(unwanted{}); err != nil {
+	if err := f.connect(unwanted{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	for topic, want := range map[string]string{
@@ -96,7 +96,7 @@ func TestFeedsStopWithTheirContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.connect(unwanted{}); err != nil {
+	if err := f.connect(unwanted{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)

@@ -69,7 +69,7 @@ func (s *service) openRelay(rc relay.Config, registry *prometheus.Registry, page
 	if s.relay, err = relay.New(rc); err != nil {
 		return err
 	}
-	return s.feeds.connect(s.relay)
+	return s.feeds.connect(s.relay, s.relay)
 }
 
 // relayConfig is the part of the configuration that is the relay's.
