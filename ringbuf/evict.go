@@ -83,6 +83,10 @@ func (r *Ring) Expire(now time.Time) int {
 	if kept := int(r.bytes.Load()) + indexSize*r.count(); 4*kept < r.segBytes {
 		r.settle()
 	}
+	if p := r.deflated.Load(); p != nil {
+		p.forget(r.oldest.Load())
+		p.rest()
+	}
 	return before - r.Footprint()
 }
 
@@ -101,6 +105,9 @@ func (r *Ring) Trim(target int) int {
 			r.evict()
 		}
 		r.drop()
+	}
+	if p := r.deflated.Load(); p != nil {
+		p.forget(r.oldest.Load())
 	}
 	return before - r.Footprint()
 }

@@ -52,6 +52,7 @@ type Ring struct {
 	bytes    atomic.Int64  // of the events from oldest to head
 	held     atomic.Int64  // memory, see Footprint
 	watchers atomic.Pointer[[]*watcher]
+	deflated atomic.Pointer[deflated] // nil = nobody asked for it yet
 
 	superseded atomic.Uint64 // the event whose id the next one to become visible has, too; see probe
 
@@ -83,6 +84,7 @@ func (r *Ring) Append(e Entry) Position {
 	e.check()
 	r.mu.Lock()
 	r.append(&e, 0)
+	r.deflate()
 	at := r.Head()
 	r.mu.Unlock()
 	r.wake()
@@ -105,6 +107,7 @@ func (r *Ring) AppendAll(entries []Entry) Position {
 		rest -= entries[i].size()
 		r.append(&entries[i], rest)
 	}
+	r.deflate()
 	at := r.Head()
 	r.mu.Unlock()
 	if len(entries) > 0 {
