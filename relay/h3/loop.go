@@ -2,6 +2,7 @@ package h3
 
 import (
 	"container/heap"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -31,8 +32,14 @@ type loop struct {
 	stopped bool
 }
 
-// turnMarks is how many streams are marked in one turn.
-const turnMarks = 512
+const (
+	// turnMarks is how many streams are marked in one turn.
+	turnMarks = 512
+	// burst is how many connections are written to before their goroutines get a turn. quic-go packs
+	// into buffers of 20 KiB and holds each until the socket has taken it: woken all at once, a
+	// thousand connections hold 20 MB, wait for the one socket, and find nothing in the caches.
+	burst = 16
+)
 
 func newLoop(s *Server, id int) *loop {
 	l := &loop{
@@ -90,7 +97,10 @@ func (l *loop) turn() {
 			p.queued = false
 		}
 	}
-	for l.dirty != nil {
+	for n := 1; l.dirty != nil; n++ {
+		if n%burst == 0 {
+			runtime.Gosched()
+		}
 		c := l.dirty
 		if l.dirty = c.dirtier; l.dirty == nil {
 			l.last = nil

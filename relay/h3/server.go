@@ -154,7 +154,7 @@ func (s *Server) Serve(packets net.PacketConn) error {
 	}
 	s.adviseBuffers(packets)
 	t := &transport{packets: packets, quic: &quic.Transport{
-		Conn:                packets,
+		Conn:                concurrent(packets),
 		VerifySourceAddress: func(net.Addr) bool { return s.admission.doubtful() },
 		ConnContext:         s.admission.arrive,
 	}}
