@@ -111,7 +111,7 @@ func (l *listener) shed() {
 func (l *listener) welcome(nc net.Conn) {
 	e := l.engine
 	e.counters.accepted.Add(1)
-	c := newConn(e, nc)
+	c := newConn(e, l.net.Addr(), nc)
 	if why := e.admission.admit(c, l.stopped()); why != admitted {
 		e.counters.refused[why].Add(1)
 		l.refuse(nc)

@@ -15,11 +15,12 @@ import (
 // net/http; after handOver it belongs to a loop and never blocks.
 type conn struct {
 	// Static after construction.
-	engine        *Engine
-	remote, local net.Addr
-	source        netip.Addr // what admission counts it under
-	accepted      time.Time
-	secure        *tls.Conn // over this conn; nil = plain; set by the handshake
+	engine   *Engine
+	listener net.Addr
+	remote   net.Addr
+	source   netip.Addr // what admission counts it under
+	accepted time.Time
+	secure   *tls.Conn // over this conn; nil = plain; set by the handshake
 
 	// Owned by whoever serves the connection: handshake, net/http, then nobody.
 	net    net.Conn // nil after handOver
@@ -76,8 +77,8 @@ const (
 	toServeMore
 )
 
-func newConn(e *Engine, nc net.Conn) *conn {
-	c := &conn{engine: e, net: nc, remote: nc.RemoteAddr(), local: nc.LocalAddr(), accepted: time.Now()}
+func newConn(e *Engine, listener net.Addr, nc net.Conn) *conn {
+	c := &conn{engine: e, listener: listener, net: nc, remote: nc.RemoteAddr(), accepted: time.Now()}
 	c.source = sourceOf(c.remote)
 	c.alarm.conn = c
 	return c
@@ -129,7 +130,14 @@ func (c *conn) Close() error {
 	return err
 }
 
-func (c *conn) LocalAddr() net.Addr  { return c.local }
+// LocalAddr is the listener's once a loop owns the connection, which has no use for its own.
+func (c *conn) LocalAddr() net.Addr {
+	if c.net == nil {
+		return c.listener
+	}
+	return c.net.LocalAddr()
+}
+
 func (c *conn) RemoteAddr() net.Addr { return c.remote }
 
 func (c *conn) SetDeadline(t time.Time) error {

@@ -82,6 +82,9 @@ func (c *conn) handOver(l *loop) error {
 	if err != nil {
 		return err
 	}
+	if c.secure != nil {
+		slim(c.secure)
+	}
 	c.loop, c.socket = l, s
 	c.net = nil
 	return nil
