@@ -1,6 +1,10 @@
 package relay
 
-import "sync"
+import (
+	"sync"
+
+	"freshet/relay/netloop"
+)
 
 // audience is who is to be woken when the topic has something new. A wake-up
 // carries nothing: whoever is woken reads from its own place to the head.
@@ -8,9 +12,22 @@ type audience struct {
 	// mu guards what follows. Wake is called under it, which is why it must
 	// not block.
 	mu      sync.Mutex
+	fanout  *netloop.Fanout // of those whom the engine's loops have taken over
 	wakers  map[waker]struct{}
 	present int // subscribers, those included that are not listening yet
 	follow  *following
+}
+
+// fanout returns what wakes those whom loops take over. It stays until the last
+// subscriber has left.
+func (t *topic) fanout() *netloop.Fanout {
+	a := &t.audience
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.fanout == nil {
+		a.fanout = t.relay.engine.NewFanout(t.relay.config.Topics.Coalesce)
+	}
+	return a.fanout
 }
 
 // waker is woken without being told why. Wake does not block.
@@ -36,6 +53,9 @@ func (a *audience) listen(w waker) (stop func()) {
 func (a *audience) wake() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.fanout != nil {
+		a.fanout.Wake()
+	}
 	for w := range a.wakers {
 		w.Wake()
 	}

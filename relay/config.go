@@ -87,7 +87,7 @@ type Topics struct {
 // the configuration, in metrics, and in the answer of whoever meets it.
 type Limits struct {
 	Connections          int     // open at once; 0 = what the limit of file descriptors leaves
-	Handshakes           int     // TLS handshakes at once; 0 = 128
+	Handshakes           int     // connections on their way to their first request; 0 = 512
 	StreamsPerConnection int     // HTTP/2 streams a connection; 0 = 1,000
 	Subscribers          int     // at once; 0 = 1,000,000
 	Topics               int     // known at once, idle ones too; 0 = 100,000
@@ -95,7 +95,7 @@ type Limits struct {
 	HeaderBytes          int     // one request's header; 0 = 16 KiB
 	Publishes            int     // publish requests at once, endless ones too; 0 = 1,024
 	PublishKeys          int     // publish keys remembered; 0 = 1,000,000
-	AddressShare         float64 // of Connections and Subscribers, for one address; 0 = 0.75
+	AddressShare         float64 // of Connections, Handshakes and Subscribers, for one address; 0 = 0.75
 	Memory               int     // bytes of events over all topics; 0 = 256 MiB
 }
 
@@ -107,7 +107,7 @@ func (c Config) withDefaults() (Config, error) {
 	def(&c.Topics.Age, 24*time.Hour)
 	def(&c.Topics.Linger, 30*time.Second)
 	def(&c.Topics.Forget, 24*time.Hour)
-	def(&c.Limits.Handshakes, 128)
+	def(&c.Limits.Handshakes, 512)
 	def(&c.Limits.StreamsPerConnection, 1000)
 	def(&c.Limits.Subscribers, 1_000_000)
 	def(&c.Limits.Topics, 100_000)

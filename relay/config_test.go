@@ -16,7 +16,7 @@ func TestConfigDefaults(t *testing.T) {
 	if c.Topics != wantTopics {
 		t.Errorf("topics: %+v", c.Topics)
 	}
-	wantLimits := Limits{Handshakes: 128, StreamsPerConnection: 1000, Subscribers: 1_000_000, Topics: 100_000, EventBytes: 256 << 10,
+	wantLimits := Limits{Handshakes: 512, StreamsPerConnection: 1000, Subscribers: 1_000_000, Topics: 100_000, EventBytes: 256 << 10,
 		HeaderBytes: 16 << 10, Publishes: 1024, PublishKeys: 1_000_000, AddressShare: 0.75, Memory: 256 << 20}
 	if c.Limits.Connections < 1 {
 		t.Errorf("limits.connections: %d", c.Limits.Connections)

@@ -1,14 +1,11 @@
 package relay
 
 import (
-	"errors"
 	"net/http"
 	"time"
-)
 
-// errStopped is the cause with which a stream is closed because the relay is
-// out of time.
-var errStopped = errors.New("relay: stopped")
+	"freshet/relay/netloop"
+)
 
 // signal is woken by filling it.
 type signal chan struct{}
@@ -59,7 +56,7 @@ func (r *Relay) drive(w http.ResponseWriter, req *http.Request, s *subscriber) {
 			case <-req.Context().Done():
 				err = req.Context().Err()
 			case <-r.stopped.Done():
-				err = errStopped
+				err = netloop.ErrShutdown
 			}
 		}
 		if err != nil || end {

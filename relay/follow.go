@@ -65,9 +65,12 @@ func (t *topic) leave() {
 	a := &t.audience
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.present--
+	if a.present--; a.present > 0 {
+		return
+	}
+	a.fanout = nil
 	f := a.follow
-	if a.present > 0 || f == nil || f.stopping {
+	if f == nil || f.stopping {
 		return
 	}
 	var timer *time.Timer

@@ -2,9 +2,12 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"sync/atomic"
+
+	"freshet/relay/netloop"
 )
 
 // A Relay serves topics. Make one with New.
@@ -17,6 +20,7 @@ type Relay struct {
 	keys      *publishKeys
 	topics    *topics
 	metrics   *metrics
+	engine    *netloop.Engine // serves the public listeners
 
 	held held
 	load load
@@ -52,6 +56,7 @@ func New(config Config) (*Relay, error) {
 	r.leaving, r.leave = context.WithCancel(context.Background())
 	r.stopped, r.stop = context.WithCancel(context.Background())
 	r.following = r.stopped
+	r.engine = newEngine(&r.config, r.Handler())
 	r.metrics = newMetrics(r, config.Metrics)
 	return r, nil
 }
@@ -74,5 +79,16 @@ func (r *Relay) unready() error {
 	return nil
 }
 
-// hand gives the stream to who writes it.
-func (r *Relay) hand(w http.ResponseWriter, req *http.Request, s *subscriber) { r.drive(w, req, s) }
+// hand gives the stream to who writes it: a loop of the engine that the request
+// came by, and the handler is done; or this goroutine, where somebody else
+// serves the handler.
+func (r *Relay) hand(w http.ResponseWriter, req *http.Request, s *subscriber) {
+	err := netloop.Take(w, req, s, s.topic.fanout())
+	switch {
+	case err == nil:
+	case errors.Is(err, netloop.ErrForeign):
+		r.drive(w, req, s)
+	default:
+		s.Close(err)
+	}
+}

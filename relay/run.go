@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"time"
+
+	"freshet/relay/netloop"
 )
 
 var errDraining = errors.New("draining")
@@ -20,12 +21,28 @@ const sweepEvery = 10 * time.Second
 // subscribers are let go one after the other, over Config.Drain at most. It
 // returns nil when the last is gone or the time is up. It is called once.
 func (r *Relay) Run(ctx context.Context) error {
-	servers := r.servers()
-	failed := make(chan error, len(servers))
-	for _, s := range servers {
+	c := &r.config
+	if c.Public != nil {
+		r.engine.Serve(c.Public, c.TLS)
+	}
+	if c.Plain != nil {
+		r.engine.Serve(c.Plain, nil)
+	}
+	serving, stopServing := context.WithCancel(context.Background())
+	defer stopServing()
+	failed := make(chan error, 2)
+	if c.Public != nil || c.Plain != nil {
 		r.background.Go(func() {
-			if err := s.serve(); !errors.Is(err, http.ErrServerClosed) {
-				failed <- fmt.Errorf("relay: serve %s: %w", s.listener.Addr(), err)
+			if err := r.engine.Run(serving); err != nil {
+				failed <- fmt.Errorf("relay: %w", err)
+			}
+		})
+	}
+	admin := r.adminServer()
+	if c.AdminListener != nil {
+		r.background.Go(func() {
+			if err := admin.Serve(c.AdminListener); !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("relay: serve admin on %s: %w", c.AdminListener.Addr(), err)
 			}
 		})
 	}
@@ -38,11 +55,47 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	r.drain()
 	r.stop()
-	for _, s := range servers {
-		s.stop()
-	}
+	stopServing()
+	r.closeAdmin(admin)
 	r.background.Wait()
 	return err
+}
+
+// moment is what answers that are under way are given in the end.
+const moment = time.Second
+
+// newEngine returns the engine that serves the public listeners.
+func newEngine(c *Config, handler http.Handler) *netloop.Engine {
+	return &netloop.Engine{
+		Handler:      handler,
+		Connections:  c.Limits.Connections,
+		AddressShare: c.Limits.AddressShare,
+		Handshakes:   c.Limits.Handshakes,
+		Streams:      c.Limits.StreamsPerConnection,
+		HeaderBytes:  c.Limits.HeaderBytes,
+		Heartbeat:    c.Heartbeat,
+		Stall:        c.Stall,
+		Drain:        moment,
+		Log:          c.Log,
+	}
+}
+
+func (r *Relay) adminServer() *http.Server {
+	return &http.Server{
+		Handler:           r.Admin(),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    r.config.Limits.HeaderBytes,
+		ErrorLog:          slog.NewLogLogger(r.config.Log.Handler(), slog.LevelDebug),
+	}
+}
+
+func (r *Relay) closeAdmin(admin *http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), moment)
+	defer cancel()
+	if admin.Shutdown(ctx) != nil {
+		admin.Close() // a profile that is being taken
+	}
 }
 
 // sweep lets age do its work until the relay has stopped.
@@ -80,61 +133,4 @@ func (r *Relay) drain() {
 		}
 	}
 	r.config.Log.Info("drained", "after", time.Since(began))
-}
-
-// server is one listener and what serves it.
-type server struct {
-	listener net.Listener
-	http     *http.Server
-	tls      bool
-}
-
-// servers returns one for each listener there is.
-func (r *Relay) servers() []*server {
-	var list []*server
-	add := func(l net.Listener, handler http.Handler, protocols func(*http.Protocols)) *server {
-		if l == nil {
-			return &server{http: &http.Server{}}
-		}
-		s := &server{listener: l, http: &http.Server{
-			Handler:           handler,
-			Protocols:         new(http.Protocols),
-			ReadHeaderTimeout: headerTimeout,
-			IdleTimeout:       idleTimeout,
-			MaxHeaderBytes:    r.config.Limits.HeaderBytes,
-			HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: r.config.Limits.StreamsPerConnection},
-			ErrorLog:          slog.NewLogLogger(r.config.Log.Handler(), slog.LevelDebug),
-		}}
-		s.http.Protocols.SetHTTP1(true)
-		protocols(s.http.Protocols)
-		list = append(list, s)
-		return s
-	}
-	public := add(r.config.Public, r.Handler(), func(p *http.Protocols) { p.SetHTTP2(true) })
-	public.tls = true
-	public.http.TLSConfig = r.config.TLS.Clone()
-	add(r.config.Plain, r.Handler(), func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) })
-	add(r.config.AdminListener, r.Admin(), func(*http.Protocols) {})
-	return list
-}
-
-const (
-	headerTimeout = 10 * time.Second // for a request's header to come
-	idleTimeout   = 2 * time.Minute  // of a connection without a request
-)
-
-func (s *server) serve() error {
-	if s.tls {
-		return s.http.ServeTLS(s.listener, "", "")
-	}
-	return s.http.Serve(s.listener)
-}
-
-// stop closes the server, and gives answers that are under way a moment.
-func (s *server) stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	if s.http.Shutdown(ctx) != nil {
-		s.http.Close()
-	}
 }

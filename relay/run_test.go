@@ -16,7 +16,7 @@ func TestRunFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newTestRelay(t, Config{Plain: l})
+	r := newTestRelay(t, Config{AdminListener: l})
 	l.Close()
 	if err := r.Run(t.Context()); err == nil {
 		t.Error("no error")

@@ -193,7 +193,8 @@ func TestStreamOneStopsReading(t *testing.T) {
 	defer frozen.Close()
 	fmt.Fprintf(frozen, "GET /events/t HTTP/1.1\r\nHost: localhost\r\n\r\n") // and reads nothing
 
-	p := r.protocols(t)[2] // by the other listener, whose buffers are as always
+	p := r.protocols(t)[2]           // by the other listener, whose buffers are as always
+	p.stream(t, "/events/t").Close() // one connection for all that follow
 	var received atomic.Int64
 	var all sync.WaitGroup
 	for range subscribers - 1 {

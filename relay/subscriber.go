@@ -3,10 +3,12 @@ package relay
 import (
 	"errors"
 	"math/rand/v2"
+	"os"
 	"sync/atomic"
 	"time"
 
 	"freshet/origin/sse"
+	"freshet/relay/netloop"
 	"freshet/ringbuf"
 )
 
@@ -237,17 +239,12 @@ func (s *subscriber) Heartbeat() []byte {
 	return heartbeat
 }
 
-// ErrStalled is the cause with which a stream is closed whose client took no
-// byte for Config.Stall.
-var ErrStalled = errors.New("relay: the subscriber took no byte for too long")
-
 // Close is called exactly once, when the stream is over: after end, or because
 // of cause.
 func (s *subscriber) Close(cause error) {
 	r := s.topic.relay
 	s.letGo()
 	why := leftGone
-	var timeout interface{ Timeout() bool }
 	switch {
 	case s.reason == topicEnded:
 		why = leftEnded
@@ -255,9 +252,9 @@ func (s *subscriber) Close(cause error) {
 		why = leftDrained
 	case s.reason == eventLost:
 		why = leftTorn
-	case errors.Is(cause, errStopped):
+	case errors.Is(cause, netloop.ErrShutdown):
 		why = leftStopped
-	case errors.Is(cause, ErrStalled) || errors.As(cause, &timeout) && timeout.Timeout():
+	case errors.Is(cause, netloop.ErrStalled) || errors.Is(cause, os.ErrDeadlineExceeded):
 		why = leftStalled
 	}
 	r.metrics.leaves[why].Inc()
