@@ -47,6 +47,8 @@
 //   - SIGHUP: read the certificate files again, which happens by itself soon after
 //     they change.
 //
+// A relay collects garbage twice as eagerly as Go programs usually do; GOGC, where set, decides instead.
+//
 // # Exit status
 //
 //	0    done, or stopped when asked to

@@ -4,6 +4,8 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"runtime/debug"
+	"sync"
 )
 
 func init() {
@@ -27,6 +29,11 @@ The flags win over FRESHET_... variables, these over the file, that over the def
 	})
 }
 
+// collectAt is how much of the live heap may be garbage before it is collected, in percent. A
+// relay's heap is subscribers and rings, which stay, and nothing is allocated for an event's way
+// out: so collecting at half of Go's usual 100 costs little and saves a quarter of the memory.
+const collectAt = 50
+
 func runRelay(ctx context.Context, t *terminal, settings *settingFlags) error {
 	conf, err := settings.load(t)
 	if err != nil {
@@ -37,9 +44,18 @@ func runRelay(ctx context.Context, t *terminal, settings *settingFlags) error {
 	if err != nil {
 		return err
 	}
+	if t.variable("GOGC") == "" {
+		debug.SetGCPercent(collectAt)
+	}
 	fmt.Fprintln(t.stdout, s.readyLine())
 	log.Info("started", "version", version())
-	if err := s.Run(ctx); err != nil {
+	collecting, done := context.WithCancel(ctx)
+	var idle sync.WaitGroup
+	idle.Go(func() { new(collector).Run(collecting) })
+	err = s.Run(ctx)
+	done()
+	idle.Wait()
+	if err != nil {
 		return err
 	}
 	log.Info("stopped", "why", context.Cause(ctx))

@@ -38,9 +38,10 @@ var suiteCases = []suiteCase{
 	{name: "1,000,000 idle streams", load: idle(Load{Connections: 1000, Streams: 1000, Sources: 4}), row: memoryAtMost(0.4)},
 }
 
-// idle is l with a rest before anything is published, and then one event to see that all are alive.
+// idle is l with a rest before anything is published, long enough for what the coming of all left behind to be
+// collected, and then an event or two to see that all are alive.
 func idle(l Load) Load {
-	l.Idle, l.Rate, l.Warmup, l.Duration = 3*time.Second, 1, time.Second, 2*time.Second
+	l.Idle, l.Rate, l.Warmup, l.Duration = 15*time.Second, 1, time.Second, 2*time.Second
 	return l
 }
 
