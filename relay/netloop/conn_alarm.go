@@ -56,6 +56,9 @@ func (c *conn) check() (next tick, ok bool) {
 		}
 		c.checkStreams(&d)
 	}
+	if c.queued&toRead != 0 {
+		c.begun = l.tick // the rest may be here already: the loop is late, not the peer
+	}
 	if c.partial && (c.phase == open || c.phase == leaving) && d.passed(c.begun+l.header) {
 		c.http2.GoAway(http2.ErrCodeEnhanceYourCalm, errNoHeader.Error())
 		c.finish(errNoHeader)

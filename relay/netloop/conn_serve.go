@@ -60,10 +60,11 @@ func (c *conn) serveMarked(out []byte) []byte {
 				return out
 			}
 			seat.left--
-			if seat.next++; seat.next >= len(seat.streams) {
+			if seat.next >= len(seat.streams) {
 				seat.next = 0
 			}
 			s := seat.streams[seat.next]
+			seat.next++
 			if s.flags&(inWaiting|blocked) == 0 {
 				out = c.pull(s, out)
 			}

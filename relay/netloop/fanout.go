@@ -23,7 +23,7 @@ type part struct {
 
 	// Owned by the loop.
 	seats  []*seat
-	next   int           // the seat that was marked last
+	next   int           // the seat to be marked next
 	left   int           // seats that are still to be marked
 	queued bool          // in loop.toMark
 	walked time.Duration // when it was last begun to be marked, on the loop's clock
@@ -94,10 +94,11 @@ func (p *part) mark(l *loop, streams int) int {
 	n := 0
 	for p.left > 0 && n < streams {
 		p.left--
-		if p.next++; p.next >= len(p.seats) {
+		if p.next >= len(p.seats) {
 			p.next = 0
 		}
 		seat := p.seats[p.next]
+		p.next++
 		n += len(seat.streams)
 		seat.conn.mark(seat)
 	}
@@ -113,7 +114,7 @@ type seat struct {
 
 	// Owned by the loop.
 	streams []*stream
-	next    int   // the stream that was asked last
+	next    int   // the stream to be asked next
 	left    int   // streams that are still to be asked
 	place   int   // in part.seats
 	mine    int   // in conn.seats.all

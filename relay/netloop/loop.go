@@ -273,6 +273,7 @@ func (c *conn) Request(hs *h2.Stream, fields []hpack.HeaderField, end bool) {
 	s := &stream{conn: c, h2: hs, since: c.loop.tick}
 	hs.Owner = s
 	c.streams++
+	c.begun = c.loop.tick // one header has ended: what is begun now began since
 	c.begin(s, fields, end)
 }
 
