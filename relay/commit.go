@@ -182,7 +182,7 @@ func conflict(field string) *Problem {
 }
 
 func (r *Relay) tooManyKeys() *Problem {
-	r.metrics.hits[limitPublishKeys].Inc()
+	r.metrics.hits.add(limitPublishKeys)
 	most := int64(r.config.Limits.PublishKeys)
 	return overLimit(http.StatusServiceUnavailable, "limits.publish_keys", most, "%d publish keys were used within %v, no more can be remembered", most, keepKey)
 }

@@ -64,7 +64,7 @@ type metrics struct {
 	leaves     map[left]prometheus.Counter
 	gaps       map[reason]prometheus.Counter
 	posts      map[posted]prometheus.Counter
-	hits       map[limit]prometheus.Counter
+	hits       limitHits
 
 	// Deliveries are counted where they happen, each loop for itself.
 	delivered [loopCounters]delivered
@@ -114,9 +114,9 @@ func newMetrics(r *Relay, reg prometheus.Registerer) *metrics {
 		gapUnknown, gapEvicted, gapLapped, gapOrigin)
 	m.posts = counters[posted](reg, "freshet_relay_publishes_total", "Publish requests that are over, by outcome.", "outcome",
 		postedCommitted, postedDuplicate, postedConflict, postedRefused, postedFailed)
-	m.hits = counters[limit](reg, "freshet_relay_limit_hits_total", "Times a limit was met.", "limit",
-		limitConnections, limitHandshakes, limitStreams, limitSubscribers, limitTopics, limitEventBytes, limitHeaderBytes,
-		limitPublishes, limitPublishKeys, limitAddressShare, limitMemory)
+	m.hits = newLimitHits(r.engine)
+	reg.MustRegister(m.hits)
+	reg.MustRegister(engineCollector{r.engine})
 
 	limits := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "freshet_relay_limit", Help: "The limits in force."}, []string{"limit"})
 	reg.MustRegister(limits)

@@ -43,7 +43,7 @@ func (r *Relay) publish(w http.ResponseWriter, req *http.Request) {
 	}
 	if !r.admission.publish() {
 		most := r.admission.publishLimit
-		r.metrics.hits[limitPublishes].Inc()
+		r.metrics.hits.add(limitPublishes)
 		problem = overLimit(http.StatusServiceUnavailable, "limits.publishes", most, "%d publish requests are under way, no more at once", most)
 		problem.after = time.Second
 		r.refusePublish(w, problem)
@@ -154,7 +154,7 @@ func (r *Relay) encode(buf []byte, e sse.Event) ([]byte, ringbuf.Entry, error) {
 }
 
 func (r *Relay) eventTooLarge() *Problem {
-	r.metrics.hits[limitEventBytes].Inc()
+	r.metrics.hits.add(limitEventBytes)
 	most := r.config.Limits.EventBytes
 	p := overLimit(http.StatusRequestEntityTooLarge, "limits.event_bytes", int64(most), "the event is larger than %d bytes", most)
 	p.Field = "data"

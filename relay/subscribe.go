@@ -49,7 +49,7 @@ func (r *Relay) subscribe(w http.ResponseWriter, req *http.Request) {
 	who, over := r.admission.subscriber(req.RemoteAddr)
 	if over != "" {
 		r.topics.release(t)
-		r.metrics.hits[over].Inc()
+		r.metrics.hits.add(over)
 		r.sendAway(w, req, r.noRoom(over))
 		return
 	}

@@ -90,7 +90,7 @@ func (ts *topics) use(name string, why purpose) (*topic, *Problem) {
 		}
 		if ts.count.Add(1) > most {
 			ts.count.Add(-1)
-			ts.relay.metrics.hits[limitTopics].Inc()
+			ts.relay.metrics.hits.add(limitTopics)
 			return nil, overLimit(http.StatusServiceUnavailable, "limits.topics", int64(limits.Topics), "this relay knows %d topics already and takes no other", most)
 		}
 		t = newTopic(ts.relay, name, ts.epoch())
@@ -186,7 +186,7 @@ func (ts *topics) relieve() {
 		t.giveBack()
 		ts.settle(t)
 		ts.relay.metrics.trims.Inc()
-		ts.relay.metrics.hits[limitMemory].Inc()
+		ts.relay.metrics.hits.add(limitMemory)
 	}
 }
 
