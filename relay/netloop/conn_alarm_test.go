@@ -217,6 +217,22 @@ func TestBegunHeaderMustEndInTime(t *testing.T) {
 	}
 }
 
+// A peer that sends many requests may have one begun whenever we look, without any of them being late.
+func TestEachHeaderHasItsOwnTime(t *testing.T) {
+	r, _ := newTickerRig(t, &Engine{HeaderRead: 5 * time.Second, Heartbeat: -1})
+	c := r.connect()
+	block := requestBlock("GET", "/events")
+	for id := uint32(1); id < 21; id += 2 {
+		_ = c.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block[:1], EndStream: true})
+		c.deliver()
+		r.pass(3 * time.Second)
+		_ = c.WriteContinuation(id, true, block[1:])
+	}
+	c.deliver()
+	r.settle()
+	want(t, c, "HEADERS 1", "HEADERS 3", "HEADERS 5", "HEADERS 7", "HEADERS 9", "HEADERS 11", "HEADERS 13", "HEADERS 15", "HEADERS 17", "HEADERS 19")
+}
+
 func TestIdleConnectionIsClosed(t *testing.T) {
 	r, k := newTickerRig(t, &Engine{Idle: time.Minute, Heartbeat: -1})
 	c := r.connect()
