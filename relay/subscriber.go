@@ -27,17 +27,20 @@ import (
 // All methods are called by the one goroutine or loop that owns the stream.
 type subscriber struct {
 	// static after Start
-	topic   *topic
-	who     *address
-	counted *delivered
-	lot     uint16 // the place in the order of being sent away
+	topic *topic
+	who   *address
 
 	// owned by the loop
 	cursor  ringbuf.Cursor
 	private []byte // goes before the ring's; immutable
 	rest    int32  // how much of private is the held rest of an event
 	sent    int32  // bytes of the event at cursor that were sent, where its rest is not held
-	reason  leaving
+
+	// static after Start; here because there are millions of these
+	lot  uint16 // the place in the order of being sent away
+	loop uint8  // whose counters count it
+
+	reason leaving // owned by the loop
 }
 
 // leaving is why the stream is about to end.
@@ -125,7 +128,7 @@ func (s *subscriber) appendGap(dst []byte, lastEventID string, why reason) []byt
 
 // Start says which loop owns the stream.
 func (s *subscriber) Start(loop int) {
-	s.counted = &s.topic.relay.metrics.delivered[loop%loopCounters]
+	s.loop = uint8(loop % loopCounters)
 }
 
 // Next returns at most max bytes to send next, max being at least 1. They stay
@@ -147,7 +150,7 @@ func (s *subscriber) Next(max int) (p []byte, end bool) {
 				return s.cut(at, run, max), false
 			}
 			s.sent = 0
-			s.counted.count(events, len(run))
+			s.count(events, len(run))
 			return run, false
 		case lost > 0 && s.sent > 0:
 			s.reason = eventLost
@@ -169,7 +172,7 @@ func (s *subscriber) takePrivate(max int) (p []byte, end bool) {
 		s.private = nil
 		s.letGo()
 	}
-	s.counted.count(0, len(p))
+	s.count(0, len(p))
 	return p, s.private == nil && s.reason != staying
 }
 
@@ -182,10 +185,10 @@ func (s *subscriber) cut(at ringbuf.Cursor, event []byte, max int) []byte {
 	rest := event[max:]
 	if s.topic.relay.held.take(len(rest)) {
 		s.private, s.rest, s.sent = append([]byte(nil), rest...), int32(len(rest)), 0
-		s.counted.count(1, max)
+		s.count(1, max)
 	} else {
 		s.cursor, s.sent = at, s.sent+int32(max)
-		s.counted.count(0, max)
+		s.count(0, max)
 	}
 	return event[:max]
 }
@@ -262,7 +265,8 @@ func (s *subscriber) Close(cause error) {
 }
 
 // count adds to what was handed on.
-func (d *delivered) count(events, bytes int) {
+func (s *subscriber) count(events, bytes int) {
+	d := &s.topic.relay.metrics.delivered[s.loop]
 	if events > 0 {
 		d.events.Add(uint64(events))
 	}

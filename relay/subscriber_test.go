@@ -287,8 +287,8 @@ func TestSubscriberNextAllocatesNothing(t *testing.T) {
 
 // Subscribers are counted in millions.
 func TestSubscriberIsSmall(t *testing.T) {
-	if size := unsafe.Sizeof(subscriber{}); size > 80 {
-		t.Errorf("a subscriber takes %d bytes, want at most 80", size)
+	if size := unsafe.Sizeof(subscriber{}); size > 64 {
+		t.Errorf("a subscriber takes %d bytes, want at most 64", size)
 	}
 }
 
