@@ -178,6 +178,16 @@ type puppet struct {
 	events *sse.Reader
 	body   io.ReadCloser
 	open   sse.Event // the block that opened the stream
+	tail   tail
+}
+
+// tail keeps the last bytes written to it.
+type tail []byte
+
+func (t *tail) Write(p []byte) (int, error) {
+	*t = append(*t, p...)
+	*t = (*t)[max(len(*t)-64, 0):]
+	return len(p), nil
 }
 
 // subscribe opens a stream of the topic; header are pairs.
@@ -200,7 +210,8 @@ func (p protocol) subscribe(t testing.TB, path string, header ...string) *puppet
 		b, _ := io.ReadAll(res.Body)
 		t.Fatalf("GET %s: %s, %s\n%s", path, res.Status, res.Header, b)
 	}
-	s := &puppet{t: t, events: sse.NewReader(res.Body), body: res.Body}
+	s := &puppet{t: t, body: res.Body}
+	s.events = sse.NewReader(io.TeeReader(res.Body, &s.tail))
 	s.open = s.next()
 	if s.open.Type != sse.TypeOpen || s.open.ID == "" || len(s.open.Data) != 0 {
 		t.Fatalf("the stream opened with %+v", s.open)
