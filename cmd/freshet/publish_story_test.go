@@ -70,6 +70,7 @@ func published(t *testing.T, relay, topic string) (data []string) {
 // A streaming publisher is torn from the relay at any byte, over and over: each acknowledged
 // event is there once, nothing is doubled, and nothing is out of order.
 func TestStoryPublishTorn(t *testing.T) {
+	t.Parallel()
 	p := startRelay(t, "-plain", "127.0.0.1:0")
 	for name, c := range map[string]struct {
 		listener, scheme string
@@ -112,6 +113,7 @@ func TestStoryPublishTorn(t *testing.T) {
 
 // The same for single requests of eight publishers.
 func TestStoryPublishOneTorn(t *testing.T) {
+	t.Parallel()
 	p := startRelay(t, "-plain", "127.0.0.1:0")
 	between := newTearer(t, p.url("plain"), 7, 1500)
 	publisher := newPublisher(t, between.url("http"))
@@ -156,6 +158,7 @@ func TestStoryPublishOneTorn(t *testing.T) {
 // publisher goes on with what is not acknowledged; subscribers are told of a gap, and
 // nothing is missing or doubled that is not behind one.
 func TestStoryRelayRestarts(t *testing.T) {
+	t.Parallel()
 	relay := startRelay(t, "-plain", "127.0.0.1:0")
 	url := relay.url("plain")
 	ctx, cancel := context.WithCancel(t.Context())
