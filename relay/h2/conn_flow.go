@@ -24,6 +24,9 @@ func (c *Conn) windowUpdate(id uint32, n int32) error {
 		if c.idle(id) {
 			return c.fail(http2.ErrCodeProtocol, "WINDOW_UPDATE on an idle stream")
 		}
+		if n == 0 {
+			return c.refuse(id, http2.ErrCodeProtocol)
+		}
 		return c.spend(updates, 1)
 	}
 	switch {

@@ -100,6 +100,9 @@ func (x *exchange) serve() {
 		x.finish(whole)
 	}()
 	c.engine.Handler.ServeHTTP(&x.answer, x.request)
+	if x.body != nil && !x.answer.given {
+		x.body.linger()
+	}
 	x.answer.end()
 	whole = true
 }

@@ -1,8 +1,11 @@
 package netloop
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -54,22 +57,47 @@ func (c *conn) negotiate(secure *tls.Config, deadline time.Time) (h2 bool, err e
 	return c.secure.ConnectionState().NegotiatedProtocol == http2.NextProtoTLS, nil
 }
 
-// sniff reads until the bytes are not HTTP/2's preface, or are all of it. They stay to be read.
+var errNotHTTP = errors.New("netloop: neither HTTP/2's preface nor a request line of HTTP/1.1")
+
+// sniff reads until the bytes are all of HTTP/2's preface, or a first line without it. They stay to be read. A line
+// that names no version of HTTP is no request: it gets no answer, which would be HTTP/1.1 to somebody who may
+// have tried to speak HTTP/2 (RFC 9113 3.4).
 func (c *conn) sniff() (h2 bool, err error) {
 	const preface = http2.ClientPreface
-	var first [len(preface)]byte
-	have := 0
+	first := make([]byte, 0, 512)
 	for {
-		n, err := c.net.Read(first[have:])
-		have += n
-		if have == len(preface) || string(first[:have]) != preface[:have] {
-			c.prefix = append([]byte(nil), first[:have]...)
-			return string(first[:have]) == preface, nil
+		n, err := c.net.Read(first[len(first):cap(first)])
+		first = first[:len(first)+n]
+		if len(first) >= len(preface) && string(first[:len(preface)]) == preface {
+			c.prefix = first
+			return true, nil
+		}
+		if string(first) != preface[:min(len(first), len(preface))] {
+			if done, err := firstLine(first, c.engine.HeaderBytes); done {
+				c.prefix = first
+				return false, err
+			}
 		}
 		if err != nil {
 			return false, err
 		}
+		if len(first) == cap(first) {
+			first = slices.Grow(first, cap(first))
+		}
 	}
+}
+
+// firstLine reports whether what has come has the first line, or is more than a line may be, which net/http has an
+// answer to.
+func firstLine(come []byte, most int) (done bool, err error) {
+	line, _, whole := bytes.Cut(come, []byte("\n"))
+	switch {
+	case !whole:
+		return len(come) > most, nil
+	case len(bytes.TrimRight(line, "\r")) > 0 && !bytes.Contains(line, []byte(" HTTP/")):
+		return true, errNotHTTP
+	}
+	return true, nil
 }
 
 // interrupt makes arrive fail. The caller holds admission.mu, and c is in its list: so c.net is still the

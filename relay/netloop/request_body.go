@@ -141,6 +141,25 @@ func (b *requestBody) Close() error {
 	return nil
 }
 
+const (
+	lingerBody  = 100 * time.Millisecond
+	lingerBytes = 256 << 10
+)
+
+// linger drops what is left of the body, for a moment: an answer that ends before its request has to be followed
+// by a reset (RFC 9113 8.1), which a client that is about to end its request need not see, and whose
+// mistakes until then are still mistakes of an open stream.
+func (b *requestBody) linger() {
+	b.mu.Lock()
+	expects := b.expects
+	b.mu.Unlock()
+	if expects {
+		return // it waits for our word, and sends nothing
+	}
+	b.setDeadline(time.Now().Add(lingerBody))
+	_, _ = io.CopyN(io.Discard, b, lingerBytes)
+}
+
 // setDeadline makes Read fail after t; the zero time is never.
 func (b *requestBody) setDeadline(t time.Time) {
 	b.mu.Lock()
