@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -178,6 +179,18 @@ func (k *ticker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// A program is the ticker that is on.
+type program struct{ atomic.Pointer[ticker] }
+
+// next puts a new ticker on.
+func (g *program) next(e *Engine) *ticker {
+	k := newTicker(e, 0)
+	g.Store(k)
+	return k
+}
+
+func (g *program) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.Load().ServeHTTP(w, r) }
+
 // A tickerBody is a subscriber of a ticker.
 type tickerBody struct {
 	ticker  *ticker
@@ -237,15 +250,13 @@ func wantLine(t testing.TB, r *bufio.Reader, want string) {
 }
 
 func TestTakenStreamsAreSentWhatTheTopicHas(t *testing.T) {
-	var k *ticker
+	var on program
 	eachProtocol(t, func() *Engine {
 		mux := http.NewServeMux()
-		e := &Engine{Handler: mux}
-		k = newTicker(e, 0)
-		mux.Handle("/events", k)
-		return e
+		mux.Handle("/events", &on)
+		return &Engine{Handler: mux}
 	}, func(t *testing.T, s *site, c *http.Client, url string) {
-		*k = *newTicker(s.engine, 0)
+		k := on.next(s.engine)
 		k.send("first\n")
 		var readers []*bufio.Reader
 		for range 5 {
