@@ -1,6 +1,7 @@
 package ringbuf
 
 import (
+	"hash/crc32"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,7 +22,7 @@ type deflated struct {
 
 	// Read by anyone. Changed by copy and exchange, by the appender and by who fills in.
 	packs     atomic.Pointer[packs]
-	done      atomic.Uint64 // up to this event the appender is through
+	mark      atomic.Pointer[mark] // up to which event the appender is through
 	listeners atomic.Int64
 
 	filling sync.Mutex // held by the one who fills in; the appender never takes it
@@ -46,7 +47,7 @@ func (r *Ring) StartDeflated(d *Deflater, c Cursor) {
 	}
 	head := r.head.Load()
 	if p.listeners.Add(1) == 1 {
-		p.done.Store(head)
+		p.mark.Store(&mark{seq: head, size: firstSize})
 		p.tail = nil
 	}
 	p.stale = false
@@ -95,9 +96,12 @@ func (r *Ring) deflate() {
 	p.forget(r.oldest.Load())
 	v, head := r.view.Load(), r.head.Load()
 	var k *coder
-	for seq := max(p.done.Load()+1, r.oldest.Load()); seq <= head; seq++ {
+	through := *p.mark.Load()
+	for seq := max(through.seq+1, r.oldest.Load()); seq <= head; seq++ {
 		s, i := v.entry(seq)
 		text := s.buf[s.start(i):s.stop(i)]
+		through.crc = crc32.Update(through.crc, crc32.IEEETable, text)
+		through.size += uint64(len(text))
 		if !p.hopeful() {
 			p.deflater.refused.Add(1)
 			continue
@@ -113,7 +117,8 @@ func (r *Ring) deflate() {
 	if k != nil {
 		p.deflater.hand(k)
 	}
-	p.done.Store(head)
+	through.seq = head
+	p.mark.Store(&through)
 }
 
 const (
@@ -238,7 +243,7 @@ func (p *deflated) rest() {
 // at least one. Between StartDeflated and StopDeflated only.
 func (r *Ring) NextDeflated(c *Cursor, own, max int) (run []byte, shared bool, events, text int, lost uint64) {
 	p := r.deflated.Load()
-	done := p.done.Load()
+	done := p.mark.Load().seq
 	if c.after >= done {
 		return nil, false, 0, 0, 0
 	}
