@@ -241,20 +241,24 @@ func TestPublishStreamManyEvents(t *testing.T) {
 
 // Publishers do not keep a relay from stopping.
 func TestPublishStreamWhileDraining(t *testing.T) {
-	r := serveRelay(t, Config{})
-	p := r.protocols(t)[0]
-	pub := p.publish(t, "t", "Accept", "application/x-ndjson")
-	pub.Send("data: 1\n\n")
-	pub.WantAck(1)
-	go r.cancel()
-	if !pub.lines.Scan() {
-		t.Fatal("no last line: ", pub.lines.Err())
+	for i, name := range []string{"http1", "h2c", "h2"} {
+		t.Run(name, func(t *testing.T) {
+			r := serveRelay(t, Config{})
+			p := r.protocols(t)[i]
+			pub := p.publish(t, "t", "Accept", "application/x-ndjson")
+			pub.Send("data: 1\n\n")
+			pub.WantAck(1)
+			go r.cancel()
+			if !pub.lines.Scan() {
+				t.Fatal("no last line: ", pub.lines.Err())
+			}
+			var problem Problem
+			if err := json.Unmarshal(pub.lines.Bytes(), &problem); err != nil || problem.Status != http.StatusServiceUnavailable || problem.Count != 1 {
+				t.Errorf("the last line is %s", pub.lines.Bytes())
+			}
+			r.shut(t)
+		})
 	}
-	var problem Problem
-	if err := json.Unmarshal(pub.lines.Bytes(), &problem); err != nil || problem.Status != http.StatusServiceUnavailable || problem.Count != 1 {
-		t.Errorf("the last line is %s", pub.lines.Bytes())
-	}
-	r.shut(t)
 }
 
 func TestPublishStreamRefusesWhatIsTooLarge(t *testing.T) {

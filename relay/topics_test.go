@@ -254,3 +254,23 @@ func TestTopicsTogether(t *testing.T) {
 		t.Errorf("%d subscribers of %d addresses are left", n, len(r.admission.addresses))
 	}
 }
+
+// A topic that has given all its history, and gets some again at once, can give
+// again.
+func TestTopicsGiveTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // all in one second
+		r := newTestRelay(t, Config{})
+		for range 2 {
+			publishNumbers(t, r, "t", 1, 10)
+			topic := r.topics.leastUsed()
+			if topic == nil {
+				t.Fatal("nobody has anything to give")
+			}
+			topic.giveBack()
+			r.topics.settle(topic)
+			if topic.ring.Len() != 0 || r.topics.leastUsed() != nil {
+				t.Fatal("it has something left")
+			}
+		}
+	})
+}
