@@ -57,6 +57,12 @@ func (s *sink) take() string {
 	return s.written.String()
 }
 
+func (s *sink) size() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.written.Len()
+}
+
 func (s *sink) StopReading() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

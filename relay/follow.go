@@ -6,6 +6,9 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"freshet/origin/sse"
+	"freshet/ringbuf"
 )
 
 // upstreamPatience is for how long a subscriber waits for its topic's upstream
@@ -15,6 +18,8 @@ const upstreamPatience = 5 * time.Second
 // following is one call of Upstream.Follow.
 type following struct {
 	// static after construction
+	topic    *topic
+	asked    string // the id that the first subscriber resumes from; "" = none
 	cancel   context.CancelFunc
 	done     chan struct{} // closed when Follow has returned
 	answered chan struct{} // closed when it opened or returned
@@ -54,9 +59,9 @@ func (t *topic) join(lastEventID string) *following {
 		return before
 	}
 	ctx, cancel := context.WithCancel(t.relay.following)
-	f := &following{cancel: cancel, done: make(chan struct{}), answered: make(chan struct{})}
+	f := &following{topic: t, asked: lastEventID, cancel: cancel, done: make(chan struct{}), answered: make(chan struct{})}
 	a.follow = f
-	t.relay.background.Go(func() { t.follow(ctx, f, lastEventID, before) })
+	t.relay.background.Go(func() { t.follow(ctx, f, before) })
 	return f
 }
 
@@ -87,7 +92,7 @@ func (t *topic) leave() {
 
 // follow runs the upstream. One before it, which was told to stop, is waited
 // for, so that there is one at a time.
-func (t *topic) follow(ctx context.Context, f *following, lastEventID string, before *following) {
+func (t *topic) follow(ctx context.Context, f, before *following) {
 	// The topic must be there for as long as events come for it.
 	t.relay.topics.retain(t)
 	defer t.relay.topics.release(t)
@@ -96,7 +101,7 @@ func (t *topic) follow(ctx context.Context, f *following, lastEventID string, be
 	}
 	var err error
 	if ctx.Err() == nil { // else all have left meanwhile
-		err = t.relay.config.Upstream.Follow(ctx, t.name, t.followFrom(lastEventID), func() { f.answer(nil) })
+		err = t.relay.config.Upstream.Follow(ctx, t.name, t.followFrom(f.asked), f.opened)
 	}
 	if status(err) == http.StatusNoContent {
 		t.relay.endTopic(t)
@@ -117,13 +122,30 @@ func (t *topic) follow(ctx context.Context, f *following, lastEventID string, be
 	close(f.done)
 }
 
+// opened is told by the upstream that it follows the topic.
+func (f *following) opened() {
+	f.begin()
+	f.answer(nil)
+}
+
+// begin has a log that nothing ever came to begin where the first subscriber
+// goes on, for there is an upstream that brings what comes after that.
+func (f *following) begin() {
+	if ring := f.topic.ring; ring.Head().Seq == 0 {
+		ring.Recall(f.asked)
+	}
+}
+
 // followFrom returns the id that the upstream is to go on from: of the newest
-// event here, so that the log goes on without a hole. Where nothing ever came,
-// the log begins where the first subscriber goes on.
+// event here, so that the log goes on without a hole. Where nothing ever came
+// it is the one that the first subscriber asks for.
 func (t *topic) followFrom(asked string) string {
 	head := t.ring.Head()
 	if head.Seq == 0 {
-		t.ring.Recall(asked)
+		if at, err := ringbuf.ParsePosition(asked); !sse.UsableID(asked) || err == nil && at.Epoch == head.Epoch {
+			return "" // no header can carry it, or this relay made it
+		}
+		return asked
 	}
 	if id := t.ring.ID(head); id != head.String() {
 		return id
@@ -148,6 +170,7 @@ func (f *following) wait(ctx context.Context) error {
 	case <-f.answered:
 		return f.err
 	case <-patience.C:
+		f.begin() // it is still trying
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)

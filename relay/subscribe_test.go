@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
+
+	"freshet/origin/sse"
 )
 
 var onlyRetry = regexp.MustCompile(`^retry: [0-9]+\n$`)
@@ -131,4 +134,45 @@ func TestPages(t *testing.T) {
 			t.Errorf("/events: %d", w.Code)
 		}
 	}
+}
+
+// Whatever a client sends as an id or a place, the answer is a stream that opens
+// with one whole block, or a refusal; and the id in the block is one that comes
+// back to the same place.
+func FuzzSubscribe(f *testing.F) {
+	f.Add("", "", "")
+	f.Add("1-1", "oldest", "t")
+	f.Add("a\nid: b", "-3", "scores/match-42")
+	f.Add("\x00", "2026-11-21T15:00:00Z", "a/../b")
+	f.Add(strings.Repeat("x", 300), "-99999999999999999999", ".")
+	f.Fuzz(func(t *testing.T, id, from, topic string) {
+		r := newTestRelay(t, Config{Topics: Topics{Events: 2}})
+		publishNumbers(t, r, "t", 1, 4)
+		query := url.Values{"topic": {topic}, "from": {from}, "last_event_id": {id}}
+		target := "/events?" + query.Encode()
+		ask := func(header ...string) string {
+			s, cancel, done := follow(r, target, header...)
+			eventually(t, "an answer", func() bool { return s.size() > 0 })
+			cancel()
+			<-done
+			return s.take()
+		}
+		answer := ask()
+		if strings.HasPrefix(answer, "{") {
+			return
+		}
+		events := decode([]byte(answer))
+		if len(events) == 0 || events[0].Type != sse.TypeOpen || !sse.UsableID(events[0].ID) {
+			t.Fatalf("the stream began with %q", answer)
+		}
+		for _, e := range events[1:] {
+			if !e.Control() && topic != "t" {
+				t.Fatalf("an event of another topic: %q", answer)
+			}
+		}
+		again := decode([]byte(ask("Last-Event-ID", events[0].ID)))
+		if len(again) == 0 || again[0].ID != events[0].ID {
+			t.Fatalf("%q came back as %q", answer, again)
+		}
+	})
 }

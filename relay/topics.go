@@ -31,7 +31,7 @@ type topics struct {
 	newest atomic.Uint64 // high bits of the epoch of the next topic
 	shards [topicShards]topicShard
 
-	relieving sync.Mutex // held by the one who makes room
+	relieving sync.Mutex // held by the one who makes room; taken before all other locks
 }
 
 const topicShards = 64
