@@ -255,3 +255,32 @@ func TestStoryTemplateComeBack(t *testing.T) {
 		s.origin.WantNone(0)
 	})
 }
+
+// A topic that is published to has no origin to ask what came after an id of before the
+// restart. Who comes with one is told of a gap, whether or not other topics have origins; so is one whose
+// origin is pulled anyway.
+func TestStoryTemplateForOtherTopics(t *testing.T) {
+	play(t, "http://origin.test/of/{topic}=live/ http://origin.test/steady=steady", func(s *stage) {
+		steady := s.origin.WantRequest("").Open()
+		for _, topic := range []string{"posted", "steady"} {
+			l := s.Listen(topic, "7")
+			if l.status != 200 {
+				t.Fatalf("%s: %d", topic, l.status)
+			}
+			l.Want("gap 7 * unknown")
+		}
+		steady.Cut()
+	})
+}
+
+// An origin that answers too late still resumes: what came after the id that the subscriber has seen
+// comes whole, and no gap is claimed.
+func TestStoryTemplateResumesLate(t *testing.T) {
+	play(t, anyTopic, func(s *stage) {
+		asked := s.Ask("a", "7")
+		late := s.origin.WantRequest("7")
+		l := <-asked // after five seconds
+		late.Open().Events(8, 9)
+		l.Want("8 8", "9 9")
+	})
+}
