@@ -30,6 +30,7 @@ type deliveryState struct {
 	repeats  *repeats
 	resuming bool // all that came since were repeats
 	overlap  bool // and there were some
+	replaced bool // an id that this connection brought could not be kept
 
 	// Of gaps.
 	topics   map[string]bool // topics with events: is a gap the last thing in it?
@@ -40,7 +41,7 @@ type deliveryState struct {
 // begin begins what a connection brings.
 func (p *pull) begin(ctx context.Context, resumed bool) error {
 	p.everOpen = true
-	p.resuming, p.overlap = true, false
+	p.resuming, p.overlap, p.replaced = true, false, false
 	p.skipped = 0
 	p.repeats.begin()
 	if !resumed && len(p.topics) > 0 {
@@ -116,6 +117,13 @@ func (p *pull) append(ctx context.Context, topic string, e *sse.Event) error {
 	case err == nil:
 		metrics.events.Inc()
 		p.newest = id
+		if e.ID != "" && id != e.ID {
+			metrics.replaced.Inc()
+			if !p.replaced { // once for a connection
+				p.replaced = true
+				p.log.Warn("ids replaced: they are in the log already, or no header can carry them", "first", e.ID, "by", id)
+			}
+		}
 		if _, ok := p.topics[topic]; ok || len(p.topics) < maxNamed {
 			p.topics[topic] = false
 		}

@@ -15,6 +15,7 @@ type Metrics struct {
 	bytes    prometheus.Counter
 	events   prometheus.Counter
 	repeats  prometheus.Counter
+	replaced prometheus.Counter
 	jumps    prometheus.Counter
 	jumped   prometheus.Counter
 	gaps     map[gapReason]prometheus.Counter
@@ -73,11 +74,12 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		open: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "freshet", Subsystem: "origin", Name: "open_streams", Help: "Streams of feeds that are open."}),
 
-		bytes:   counter("received_bytes_total", "Bytes of feeds received, inflated."),
-		events:  counter("events_total", "Events of feeds that were committed."),
-		repeats: counter("repeats_total", "Events that an origin sent again after a reconnect."),
-		jumps:   counter("id_jumps_total", "Reconnects across which ids that count upwards by one jumped."),
-		jumped:  counter("id_jumped_total", "Ids that were jumped over."),
+		bytes:    counter("received_bytes_total", "Bytes of feeds received, inflated."),
+		events:   counter("events_total", "Events of feeds that were committed."),
+		repeats:  counter("repeats_total", "Events that an origin sent again after a reconnect."),
+		replaced: counter("ids_replaced_total", "Events that got an id of the relay's: theirs was in the log already, or no header can carry it."),
+		jumps:    counter("id_jumps_total", "Reconnects across which ids that count upwards by one jumped."),
+		jumped:   counter("id_jumped_total", "Ids that were jumped over."),
 	}
 	all = append(all, m.open)
 	m.attempts = labelled(&all, "attempts_total", "Attempts to open a feed's stream, by result.", "result",

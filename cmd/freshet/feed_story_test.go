@@ -101,8 +101,22 @@ func TestStoryOverlap(t *testing.T) {
 			s.origin.WantRequest("4").Open().Events(from, min(from+1, 4)).Cut()
 			s.origin.WantRequest("4").Open().Events(from, 6)
 			l.Want(numbers(1, 6)...)
+			s.WantCounted(map[string]float64{"events_total": 6, "ids_replaced_total": 0, "id_jumps_total": 0, "gaps_total": 0,
+				"repeats_total": float64(min(from+1, 4)-min(from, 5)+1) + float64(max(4-from+1, 0))})
 		})
 	}
+}
+
+// Where ids count upwards by one, a jump across a reconnect is noticed, and no more is claimed:
+// they may mean anything.
+func TestStoryJump(t *testing.T) {
+	play(t, oneTopic, func(s *stage) {
+		l := s.Listen("t", "")
+		s.origin.WantRequest("").Open().Events(1, 5).Cut()
+		s.origin.WantRequest("5").Open().Events(9, 10)
+		l.Want(append(numbers(1, 5), numbers(9, 10)...)...)
+		s.WantCounted(map[string]float64{"id_jumps_total": 1, "id_jumped_total": 3, "gaps_total": 0})
+	})
 }
 
 // The origin has restarted, and counts from 1 again: its events are new. They get ids that
@@ -122,6 +136,7 @@ func TestStoryIDsRestart(t *testing.T) {
 		s.origin.WantNone(40 * time.Second)
 		s.origin.WantRequest("2").Open().Send("id: 2\ndata: new 2\n\nid: 3\ndata: new 3\n\nid: 4\ndata: new 4\n\n")
 		back.Want("* new 3", "4 new 4")
+		s.WantCounted(map[string]float64{"events_total": 7, "ids_replaced_total": 3, "repeats_total": 1, "id_jumps_total": 0, "gaps_total": 0})
 	})
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"freshet/cmd/freshet/config"
 	"freshet/origin/sse"
@@ -32,6 +33,7 @@ type stage struct {
 	origin *puppetOrigin
 	relay  *relay.Relay
 	client *http.Client // of subscribers
+	counts *prometheus.Registry
 }
 
 // play sets a stage with these feeds, as on the command line, and has the story told on it.
@@ -52,7 +54,8 @@ func newStage(t *testing.T, feedList string, origins http.RoundTripper, c relay.
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := openFeeds(conf.Feeds, slog.New(slog.DiscardHandler), nil)
+	counts := prometheus.NewRegistry()
+	f, err := openFeeds(conf.Feeds, slog.New(slog.DiscardHandler), counts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +65,7 @@ func newStage(t *testing.T, feedList string, origins http.RoundTripper, c relay.
 	if len(f.templates) > 0 {
 		c.Upstream = f
 	}
-	s := &stage{t: t}
+	s := &stage{t: t, counts: counts}
 	if s.relay, err = relay.New(c); err != nil {
 		t.Fatal(err)
 	}
@@ -81,6 +84,34 @@ func newStage(t *testing.T, feedList string, origins http.RoundTripper, c relay.
 		}
 	})
 	return s
+}
+
+// Counted is the sum of a metric of the feeds.
+func (s *stage) Counted(name string) (sum float64) {
+	s.t.Helper()
+	synctest.Wait()
+	families, err := s.counts.Gather()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == "freshet_origin_"+name {
+			for _, m := range family.GetMetric() {
+				sum += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+// WantCounted wants these sums.
+func (s *stage) WantCounted(want map[string]float64) {
+	s.t.Helper()
+	for name, sum := range want {
+		if got := s.Counted(name); got != sum {
+			s.t.Errorf("%s is %v, want %v", name, got, sum)
+		}
+	}
 }
 
 // inProcess is a transport that calls a handler, with a pipe for a connection.
