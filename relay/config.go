@@ -46,8 +46,9 @@ type Config struct {
 
 	// What is kept, and for how long.
 
-	Topics Topics
-	Limits Limits
+	Topics   Topics
+	Limits   Limits
+	Compress Compress
 
 	// PublishTokens are the bearer tokens that may publish and end topics.
 	// None = loopback addresses only, and nothing a browser sends for another

@@ -23,10 +23,10 @@ const driveChunk = 32 << 10
 // drive writes the stream to a ResponseWriter that is none of this relay's own
 // engine, from the goroutine of its handler, which it keeps: under httptest, or
 // inside another server.
-func (r *Relay) drive(w http.ResponseWriter, req *http.Request, s *subscriber) {
+func (r *Relay) drive(w http.ResponseWriter, req *http.Request, t *topic, s netloop.Body) {
 	control := http.NewResponseController(w)
 	awake := make(signal, 1)
-	defer s.topic.audience.listen(awake)()
+	defer t.audience.listen(awake)()
 	w.WriteHeader(http.StatusOK)
 	s.Start(0)
 

@@ -65,6 +65,7 @@ type metrics struct {
 	gaps       map[reason]prometheus.Counter
 	posts      map[posted]prometheus.Counter
 	hits       limitHits
+	gzip       gzipMetrics
 
 	// Deliveries are counted where they happen, each loop for itself.
 	delivered [loopCounters]delivered
@@ -78,7 +79,9 @@ const loopCounters = 64
 type delivered struct {
 	events atomic.Uint64
 	bytes  atomic.Uint64
-	_      [112]byte
+	shared atomic.Uint64 // events by form, on compressed streams
+	stored atomic.Uint64
+	_      [96]byte
 }
 
 func newMetrics(r *Relay, reg prometheus.Registerer) *metrics {
@@ -114,6 +117,7 @@ func newMetrics(r *Relay, reg prometheus.Registerer) *metrics {
 		gapUnknown, gapEvicted, gapLapped, gapOrigin)
 	m.posts = counters[posted](reg, "freshet_relay_publishes_total", "Publish requests that are over, by outcome.", "outcome",
 		postedCommitted, postedDuplicate, postedConflict, postedRefused, postedFailed)
+	m.gzip.register(r, reg, &m.delivered)
 	m.hits = newLimitHits(r.engine)
 	reg.MustRegister(m.hits)
 	reg.MustRegister(engineCollector{r.engine})

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"freshet/relay/netloop"
+	"freshet/ringbuf"
 )
 
 // A Relay serves topics. Make one with New.
@@ -20,7 +21,8 @@ type Relay struct {
 	keys      *publishKeys
 	topics    *topics
 	metrics   *metrics
-	engine    *netloop.Engine // serves the public listeners
+	engine    *netloop.Engine   // serves the public listeners
+	deflater  *ringbuf.Deflater // nil = nothing is compressed
 
 	held held
 	load load
@@ -52,6 +54,9 @@ func New(config Config) (*Relay, error) {
 		keys:      newPublishKeys(config.Limits.PublishKeys),
 		held:      held{most: int64(config.Limits.Memory) / heldShare},
 	}
+	if r.deflater, err = r.config.Compress.newDeflater(); err != nil {
+		return nil, err
+	}
 	r.topics = newTopics(r)
 	r.leaving, r.leave = context.WithCancel(context.Background())
 	r.stopped, r.stop = context.WithCancel(context.Background())
@@ -82,12 +87,12 @@ func (r *Relay) unready() error {
 // hand gives the stream to who writes it: a loop of the engine that the request
 // came by, and the handler is done; or this goroutine, where somebody else
 // serves the handler.
-func (r *Relay) hand(w http.ResponseWriter, req *http.Request, s *subscriber) {
-	err := netloop.Take(w, req, s, s.topic.fanout())
+func (r *Relay) hand(w http.ResponseWriter, req *http.Request, t *topic, s netloop.Body) {
+	err := netloop.Take(w, req, s, t.fanout())
 	switch {
 	case err == nil:
 	case errors.Is(err, netloop.ErrForeign):
-		r.drive(w, req, s)
+		r.drive(w, req, t, s)
 	default:
 		s.Close(err)
 	}

@@ -29,7 +29,7 @@ func (r *Relay) subscribe(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	if req.Method == http.MethodHead {
-		r.describe(w, name, from)
+		r.describe(w, req, name, from)
 		return
 	}
 	if problem := r.turnedAway(); problem != nil {
@@ -64,8 +64,13 @@ func (r *Relay) subscribe(w http.ResponseWriter, req *http.Request) {
 	t.expire(time.Now())
 	s, how := newSubscriber(t, who, from)
 	r.metrics.joins[how].Inc()
-	streamHeaders(w.Header())
-	r.hand(w, req, s)
+	if r.compresses(name, req.Header) {
+		streamHeaders(w.Header(), gzipped)
+		r.hand(w, req, t, newGzipSubscriber(s))
+		return
+	}
+	streamHeaders(w.Header(), plain)
+	r.hand(w, req, t, s)
 }
 
 // forsake undoes what a subscriber was counted by.
@@ -75,17 +80,28 @@ func (r *Relay) forsake(t *topic, who *address) {
 	r.admission.leave(who)
 }
 
+// coding is how a stream's bytes are coded.
+type coding string
+
+const (
+	plain   coding = "" // not at all
+	gzipped coding = "gzip"
+)
+
 // streamHeaders sets what a stream is announced by. Caches must not keep it,
 // and no proxy may change it or wait for more of it.
-func streamHeaders(h http.Header) {
+func streamHeaders(h http.Header, c coding) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store, no-transform")
 	h.Set("X-Accel-Buffering", "no")
 	h.Add("Vary", "Accept-Encoding")
+	if c != plain {
+		h.Set("Content-Encoding", string(c))
+	}
 }
 
 // describe answers a HEAD: what a GET would, without its stream.
-func (r *Relay) describe(w http.ResponseWriter, name string, from start) {
+func (r *Relay) describe(w http.ResponseWriter, req *http.Request, name string, from start) {
 	if t := r.topics.peek(name); t != nil {
 		defer r.topics.release(t)
 		if t.isOver(from) {
@@ -93,7 +109,11 @@ func (r *Relay) describe(w http.ResponseWriter, name string, from start) {
 			return
 		}
 	}
-	streamHeaders(w.Header())
+	c := plain
+	if r.compresses(name, req.Header) {
+		c = gzipped
+	}
+	streamHeaders(w.Header(), c)
 	w.WriteHeader(http.StatusOK)
 }
 
@@ -202,7 +222,7 @@ func (r *Relay) sendAway(w http.ResponseWriter, req *http.Request, p *Problem) {
 		p.write(w)
 		return
 	}
-	streamHeaders(w.Header())
+	streamHeaders(w.Header(), plain)
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(sse.AppendRetry(nil, retry))
 }
