@@ -39,10 +39,10 @@
 // What it promises: the limits of [Server], also against peers that only begin things;
 // idle connections that stay open while something is subscribed, whatever idle timeout the
 // peer asks for; a shutdown that ends, tells the peers, and closes the socket last.
-// A process that dies says nothing over UDP: its peers find out when they next send
-// something (browsers: 15 s, by their keep-alive) and the new process answers with a
-// stateless reset, if it has the same [Server.Secret]; without, after [Server.Idle].
-// Over TCP the kernel tells them at once.
+// A process that died says nothing over UDP, where over TCP the kernel tells its peers at once.
+// They find out when they next ask for something on the connection and a process with the
+// same [Server.Secret] answers with a stateless reset, one round trip; who only listens
+// finds out after [Server.Idle]. quic-go answers no packet as small as a keep-alive.
 //
 // What it does not do: no server push, no datagrams, no WebTransport.
 package h3

@@ -101,9 +101,13 @@ func (p *part) mark(l *loop, most int) int {
 	return n
 }
 
+// add puts s in, last. If a walk is under way it comes to s too, or another would miss its turn.
 func (p *part) add(s *stream) {
 	s.part, s.place = p, len(p.members)
 	p.members = append(p.members, s)
+	if p.left > 0 {
+		p.left++
+	}
 	p.streams.Add(1) // before its Body is asked for the first time
 }
 

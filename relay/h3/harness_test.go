@@ -43,8 +43,8 @@ func certificate(t testing.TB) (tls.Certificate, *x509.CertPool) {
 			SerialNumber: big.NewInt(1),
 			Subject:      pkix.Name{CommonName: "localhost"},
 			DNSNames:     []string{"localhost"},
-			NotBefore:    time.Unix(0, 0), // synctest's clock begins in 2000
-			NotAfter:     time.Now().AddDate(10, 0, 0),
+			NotBefore:    time.Unix(0, 0),     // synctest has a clock of its own
+			NotAfter:     time.Unix(1<<32, 0), // 2106
 			IsCA:         true, BasicConstraintsValid: true,
 			KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 		}
@@ -266,7 +266,6 @@ type client struct {
 	http      *http3.ClientConn
 	url       string
 	transport *quic.Transport
-	sessions  tls.ClientSessionCache
 }
 
 // dial connects over packets, or over a socket of its own if that is nil.
@@ -309,6 +308,13 @@ func (p *puppet) clientTLS() *tls.Config {
 func (c *client) Close() {
 	c.conn.CloseWithError(0x100, "")
 	c.transport.Close()
+}
+
+// CloseAndWait closes the connection while there still is a path to the server, and waits for that.
+func (c *client) CloseAndWait(p *puppet) {
+	c.t.Helper()
+	c.conn.CloseWithError(0x100, "")
+	within(c.t, "the connection is closed", func() bool { return p.Stats().Connections == 0 })
 }
 
 func (c *client) do(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
@@ -391,3 +397,5 @@ func mustUDP(t testing.TB, addr string) *net.UDPAddr {
 	}
 	return a
 }
+
+func newClientConn(q *quic.Conn) *http3.ClientConn { return (&http3.Transport{}).NewClientConn(q) }

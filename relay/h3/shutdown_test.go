@@ -1,0 +1,151 @@
+package h3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go"
+)
+
+// Streams that end by themselves make a short drain, whatever the clients do with the connection.
+func TestDrain(t *testing.T) {
+	p := serve(t, nil, nil)
+	c := p.dial(nil, nil)
+	s := c.Subscribe()
+	p.topic.Send("one")
+	s.WantEvent("one")
+	p.stop()
+	within(t, "new connections are refused", func() bool {
+		_, err := p.tryDial(nil, nil)
+		var transport *quic.TransportError
+		return errors.As(err, &transport) && transport.ErrorCode == quic.ConnectionRefused
+	})
+	within(t, "the client is told to go", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_, err := c.do(ctx, http.MethodGet, "/", nil)
+		return err != nil
+	})
+	p.topic.Send("two")
+	p.topic.End()
+	s.WantEvent("two")
+	s.WantEnd()
+	began := time.Now()
+	p.Stop()
+	if took := time.Since(began); took > patience/2 {
+		t.Errorf("Run went on for %v after the last stream", took)
+	}
+}
+
+// What does not end by itself is ended when the time is up, also if the peer takes nothing.
+func TestDrainTimeUp(t *testing.T) {
+	hold := make(chan struct{})
+	p := serve(t, nil, func(s *Server) {
+		s.Drain = 200 * time.Millisecond
+		s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			close(hold)
+			<-r.Context().Done()
+		})
+	})
+	c := p.dial(nil, &quic.Config{InitialStreamReceiveWindow: 2048, MaxStreamReceiveWindow: 2048})
+	s := c.Subscribe()
+	for range 10 {
+		p.topic.Send("%s", strings.Repeat("x", 1000))
+	}
+	go c.do(context.Background(), http.MethodGet, "/hang", nil)
+	<-hold
+	within(t, "the stream waits for its window", func() bool { return p.Stats().Apart == 1 })
+	p.Stop()
+	if causes := p.topic.causes(); len(causes) != 1 || !errors.Is(causes[0], ErrShutdown) {
+		t.Errorf("closed with %v, want ErrShutdown", causes)
+	}
+	if _, err := io.ReadAll(s.lines); err == nil {
+		t.Error("the stream ended as if it were whole")
+	}
+	if n := p.Stats().Connections; n != 0 {
+		t.Errorf("%d connections are left", n)
+	}
+}
+
+func TestStopBeforeAnybodyCame(t *testing.T) {
+	p := serve(t, nil, nil)
+	began := time.Now()
+	p.Stop()
+	if took := time.Since(began); took > patience/2 {
+		t.Errorf("took %v", took)
+	}
+}
+
+// Thousands that come and go leave nothing.
+func TestChurn(t *testing.T) {
+	conns := 2000
+	if testing.Short() {
+		conns = 200
+	}
+	p := serve(t, nil, nil)
+	churn := func(n int) {
+		var wg sync.WaitGroup
+		slots := make(chan struct{}, 32)
+		for i := range n {
+			slots <- struct{}{}
+			wg.Go(func() {
+				defer func() { <-slots }()
+				packets := listen(t, "127.0.0.1:0")
+				defer packets.Close()
+				tr := &quic.Transport{Conn: packets}
+				defer tr.Close()
+				ctx, cancel := context.WithTimeout(context.Background(), patience)
+				defer cancel()
+				q, err := tr.Dial(ctx, p.addr, p.clientTLS(), &quic.Config{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				c := &client{t: t, conn: q, http: newClientConn(q), url: "https://localhost"}
+				res, err := c.do(ctx, http.MethodGet, "/topic", nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if i%2 == 0 {
+					res.Body.Close()
+				}
+				q.CloseWithError(0x100, "")
+			})
+		}
+		wg.Wait()
+		within(t, "all have left", func() bool { return p.Stats().Connections == 0 && p.topic.open() == 0 })
+		p.topic.mu.Lock()
+		p.topic.bodies = nil
+		p.topic.mu.Unlock()
+	}
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	churn(conns / 4)
+	before := runtime.NumGoroutine()
+	memory := heap()
+	churn(conns)
+	within(t, "goroutines are as before", func() bool { return runtime.NumGoroutine() <= before })
+	within(t, "memory is as before", func() bool { return heap() < memory+uint64(conns)*512 })
+	if n := p.topic.fanout.Streams(); n != 0 {
+		t.Errorf("%d streams are left", n)
+	}
+	for _, l := range p.loops {
+		if l.conns.Load() != 0 {
+			t.Errorf("%s", fmt.Sprint(l.conns.Load(), " connections are left in a loop"))
+		}
+	}
+}
