@@ -55,6 +55,7 @@ func (c *conn) appendControl(out []byte) []byte {
 func (c *conn) serveMarked(out []byte) []byte {
 	for c.marked != nil {
 		seat := c.marked.later
+		warm := 0
 		for seat.left > 0 {
 			if turnBytes-len(out) < leastRoom {
 				return out
@@ -62,6 +63,9 @@ func (c *conn) serveMarked(out []byte) []byte {
 			seat.left--
 			if seat.next >= len(seat.streams) {
 				seat.next = 0
+			}
+			if warm--; warm < 0 {
+				warm = seat.warm(c.loop)
 			}
 			s := seat.streams[seat.next]
 			seat.next++

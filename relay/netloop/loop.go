@@ -44,7 +44,8 @@ type loop struct {
 	out      []byte         // what is gathered for a connection
 	wire     []byte         // the same, encrypted
 	count    counts
-	begun    int // requests, in this turn
+	begun    int  // requests, in this turn
+	seen     byte // by warm
 	draining bool
 	stopped  bool
 }

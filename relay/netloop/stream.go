@@ -2,6 +2,7 @@ package netloop
 
 import (
 	"strconv"
+	"unsafe"
 
 	"freshet/relay/h2"
 )
@@ -115,3 +116,13 @@ func (c *conn) drop(s *stream, cause error) {
 		body.Close(cause)
 	}
 }
+
+// bodyOf is where s's body is.
+func bodyOf(s *stream) *byte {
+	if b := (*[2]*byte)(unsafe.Pointer(&s.body))[1]; b != nil {
+		return b
+	}
+	return &nothing
+}
+
+var nothing byte
