@@ -8,6 +8,7 @@ import (
 type ownership struct {
 	epoch     uint64
 	confirmed uint64    // the last epoch that others agreed to: what enlist descends from
+	before    fence     // what this relay had promised to another
 	fresh     bool      // epoch has had no standby yet
 	floor     uint64    // head when it was taken: what comes before is not this relay's alone to drop
 	since     time.Time // of the last change of standby
@@ -274,6 +275,7 @@ func (r *Relay) onRefuse(t *topic, from string, m Refuse) {
 	case m.Fence > o.confirmed && m.Holder != r.cfg.Name:
 		r.stepDown(t, m.Holder, m.Fence, "fenced")
 	case o.standby == from: // it is not the standby any more, for it began anew
+		r.send(from, Dismiss{Topic(t.name), o.epoch, r.cfg.Name})
 		o.fail(r)
 	}
 }

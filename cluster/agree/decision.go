@@ -18,8 +18,12 @@ type (
 		Entries []Entry
 		Route   func(Place) Route
 	}
-	// Opened says that the topic's log is whole here: from now on resumes are answered.
-	Opened struct{ Topic string }
+	// Opened says that the topic's log is whole here: from now on resumes are answered. Head is its newest visible place;
+	// if nothing was shown yet, that is where what will be shown begins.
+	Opened struct {
+		Topic string
+		Head  Position
+	}
 	// Answer ends a publish.
 	Answer struct {
 		Ticket uint64

@@ -7,10 +7,11 @@ type upward struct {
 	parent   string // asked, and serving once begun
 	asked    time.Time
 	begun    bool
-	live     bool // has what the parent had when it began
-	direct   bool // asked as the owner
-	owner    bool // the parent owns the topic, it says: only then may others follow from here
-	straight bool // do not try the regional parent again until something works
+	live     bool      // has what the parent had when it began
+	direct   bool      // asked as the owner
+	owner    bool      // the parent owns the topic, it says: only then may others follow from here
+	straight bool      // do not try the regional parent again until something works
+	leaving  time.Time // since when it waits for the parent's leave to drop the log
 	retry    time.Time
 	hops     int    // redirects since the last pause
 	guess    string // where the last redirect pointed
@@ -23,6 +24,9 @@ func (r *Relay) follow(t *topic) {
 	if !needed {
 		return
 	}
+	if !u.leaving.IsZero() { // somebody wants it again
+		*u = upward{}
+	}
 	if u.parent != "" {
 		late := !u.begun && r.now.Sub(u.asked) >= r.cfg.Silence
 		if r.usable(u.parent) && !late {
@@ -33,6 +37,9 @@ func (r *Relay) follow(t *topic) {
 		}
 		if late {
 			t.unlearn(u.parent)
+			if t.detour == u.parent {
+				t.detour = ""
+			}
 		}
 		*u = upward{straight: true}
 	}
@@ -142,6 +149,9 @@ func (r *Relay) onReset(t *topic, from string) {
 func (r *Relay) onRedirect(t *topic, from string, m Redirect) {
 	if m.Holder != from {
 		t.unlearn(from)
+	}
+	if t.detour == from { // it has lost touch with that holder too
+		t.detour = ""
 	}
 	t.learn(r, m.Holder, m.Epoch)
 	q := m.Request

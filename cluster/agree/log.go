@@ -46,13 +46,13 @@ func newLog() *Log {
 func (l *Log) head() uint64 { return l.base + uint64(len(l.entries)) }
 
 // position of a sequence; it need not be kept any more, nor shown.
-func (l *Log) position(seq uint64) Position { return Position{l.spans.at(seq), seq} }
+func (l *Log) position(seq uint64) Position { return Position{Epoch: l.spans.at(seq), Seq: seq} }
 
 // blank says that nothing was ever in this log.
 func (l *Log) blank() bool { return len(l.spans) == 0 }
 
 // rank orders logs for a takeover: the later epoch, then the longer.
-func (l *Log) rank() Position { return Position{l.spans.newest(), l.head()} }
+func (l *Log) rank() Position { return Position{Epoch: l.spans.newest(), Seq: l.head()} }
 
 // has says whether p is the place of an entry that this log holds or held.
 func (l *Log) has(p Position) bool {

@@ -19,7 +19,7 @@ func TestCommon(t *testing.T) {
 				epoch++
 				l.begin(epoch)
 				for range rapid.IntRange(0, 3).Draw(t, "entries") {
-					l.append(Entry{Position: Position{epoch, l.head() + 1}, Key: fmt.Sprint(epoch, l.head())})
+					l.append(Entry{Position: pos(epoch, l.head()+1), Key: fmt.Sprint(epoch, l.head())})
 				}
 			}
 		}
@@ -41,7 +41,7 @@ func TestCommon(t *testing.T) {
 
 func entries(l *Log, epoch uint64, n int, former func(i int) []Position) {
 	for i := range n {
-		e := Entry{Position: Position{epoch, l.head() + 1}, Key: fmt.Sprint(epoch, "-", i), Commit: int64(i) * 1000}
+		e := Entry{Position: pos(epoch, l.head()+1), Key: fmt.Sprint(epoch, "-", i), Commit: int64(i) * 1000}
 		if former != nil {
 			e.Former = former(i)
 		}
@@ -59,37 +59,37 @@ func TestRoute(t *testing.T) {
 	entries(l, 2, 6, func(i int) []Position {
 		switch i {
 		case 3:
-			return []Position{{1, 4}}
+			return []Position{pos(1, 4)}
 		case 4:
-			return []Position{{3, 5}}
+			return []Position{pos(3, 5)}
 		case 5:
-			return []Position{{3, 6}}
+			return []Position{pos(3, 6)}
 		}
 		return nil
 	})
-	l.lose(Branch{Epoch: 3, First: 5, After: Position{1, 4}})
+	l.lose(Branch{Epoch: 3, First: 5, After: pos(1, 4)})
 	for _, c := range []struct {
 		place Place
 		want  Route
 	}{
-		{Place{At: Position{1, 2}}, Route{After: 2}},
-		{Place{At: Position{2, 3}}, Route{After: 3}}, // just before the epoch's first
-		{Place{At: Position{2, 9}}, Route{After: 9}},
-		{Place{At: Position{2, 10}}, Route{Found: Ahead}},
-		{Place{At: Position{2, 1}}, Route{Found: Unknown}},
-		{Place{At: Position{5, 1}}, Route{Found: Unknown}},
-		{Place{At: Position{1, 4}}, Route{After: 3, Skip: []uint64{7}}},
-		{Place{At: Position{3, 5}}, Route{After: 3, Skip: []uint64{7, 8}}},
-		{Place{At: Position{3, 6}}, Route{After: 3, Skip: []uint64{7, 8, 9}}},
-		{Place{At: Position{3, 7}}, Route{After: 3, Skip: []uint64{7, 8, 9}, Missing: true}},
-		{Place{At: Position{2, 5}, Lost: Position{3, 5}}, Route{After: 5, Skip: []uint64{7, 8}}}, // cut off in the catch-up
+		{Place{At: pos(1, 2)}, Route{After: 2}},
+		{Place{At: pos(2, 3)}, Route{After: 3}}, // just before the epoch's first
+		{Place{At: pos(2, 9)}, Route{After: 9}},
+		{Place{At: pos(2, 10)}, Route{Found: Ahead}},
+		{Place{At: pos(2, 1)}, Route{Found: Unknown}},
+		{Place{At: pos(5, 1)}, Route{Found: Unknown}},
+		{Place{At: pos(1, 4)}, Route{After: 3, Skip: []uint64{7}}},
+		{Place{At: pos(3, 5)}, Route{After: 3, Skip: []uint64{7, 8}}},
+		{Place{At: pos(3, 6)}, Route{After: 3, Skip: []uint64{7, 8, 9}}},
+		{Place{At: pos(3, 7)}, Route{After: 3, Skip: []uint64{7, 8, 9}, Missing: true}},
+		{Place{At: pos(2, 5), Lost: pos(3, 5)}, Route{After: 5, Skip: []uint64{7, 8}}}, // cut off in the catch-up
 	} {
 		if d := cmp.Diff(c.want, l.route(c.place)); d != "" {
 			t.Errorf("route(%v): %s", c.place, d)
 		}
 	}
 	l.trim(Limits{Events: 4}, time.UnixMilli(0), time.Hour)
-	if got := l.route(Place{At: Position{1, 2}}); got.Found != Evicted {
+	if got := l.route(Place{At: pos(1, 2)}); got.Found != Evicted {
 		t.Errorf("after trimming: %+v", got)
 	}
 }

@@ -96,7 +96,7 @@ func (r *Relay) merge(t *topic, entries []Entry, lost []Branch) []Alias {
 		case e.Feed.Name != "" && e.ID == "":
 		default:
 			former := append([]Position{e.Position}, e.Former...)
-			e.Position, e.Former = Position{t.own.epoch, l.head() + 1}, former
+			e.Position, e.Former = Position{Epoch: t.own.epoch, Seq: l.head() + 1}, former
 			e.Commit = r.now.UnixMilli()
 			l.append(e)
 			seq = e.Seq

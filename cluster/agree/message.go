@@ -46,7 +46,9 @@ type (
 		Visible uint64
 	}
 	// Unfollow ends it from below, Reset from above: the parent's log changed its branch, or it no longer serves.
+	// Released answers Unfollow: the sender has the topic, so its follower may drop it.
 	Unfollow struct{ Topic }
+	Released struct{ Topic }
 	Reset    struct{ Topic }
 	// Redirect answers any request that only the owner can serve, and announces a new owner.
 	Redirect struct {

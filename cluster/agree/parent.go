@@ -116,6 +116,16 @@ func (l *Log) copyFor(spans Lineage, head uint64) (c Copy, sent uint64) {
 	return c, c.Base
 }
 
+func (r *Relay) onUnfollow(t *topic, from string) {
+	delete(t.children, from)
+	delete(t.waiting, from)
+	if r.whole(t) {
+		r.send(from, Released{Topic(t.name)})
+	} else {
+		r.send(from, Reset{Topic(t.name)})
+	}
+}
+
 // feedChildren sends each follower what became visible.
 func (r *Relay) feedChildren(t *topic) {
 	if len(t.children) == 0 {

@@ -87,3 +87,7 @@ func weight(topic, kind, name string) uint64 {
 	h = (h ^ h>>27) * 0x94d049bb133111eb
 	return h ^ h>>31
 }
+
+func (r Role) String() string { return [...]string{"any", "hub", "edge"}[r] }
+
+func (s State) String() string { return [...]string{"starting", "ready", "draining"}[s] }

@@ -6,10 +6,12 @@ import (
 	"pgregory.net/rapid"
 )
 
+func pos(epoch, seq uint64) Position { return Position{Epoch: epoch, Seq: seq} }
+
 func TestPlaceText(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		position := rapid.Custom(func(t *rapid.T) Position {
-			return Position{rapid.Uint64().Draw(t, "epoch"), rapid.Uint64().Draw(t, "seq")}
+			return pos(rapid.Uint64().Draw(t, "epoch"), rapid.Uint64().Draw(t, "seq"))
 		})
 		p := Place{At: position.Draw(t, "at")}
 		if rapid.Bool().Draw(t, "lost") {

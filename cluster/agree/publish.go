@@ -155,9 +155,12 @@ func (r *Relay) order(t *topic, e Entry) Result {
 	if res, refused := t.admit(e); refused {
 		return res
 	}
-	e.Position = Position{t.own.epoch, l.head() + 1}
+	e.Position = Position{Epoch: t.own.epoch, Seq: l.head() + 1}
 	e.Commit = r.now.UnixMilli()
 	e.Former = nil
+	if _, known := l.ids[e.ID]; known { // an id names one event; all relays must agree which
+		e.ID = ""
+	}
 	l.append(e)
 	t.mark(r)
 	return Result{Committed, e.Position, e.ID}

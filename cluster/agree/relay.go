@@ -43,9 +43,10 @@ type Relay struct {
 	topics map[string]*topic
 	fences map[string]fence // of topics that are not held here
 
-	timers timers
-	dirty  []*topic // have something to flush at the end of the call
-	out    Output
+	timers   timers
+	batching bool
+	dirty    []*topic // have something to flush at the end of the call
+	out      Output
 }
 
 // fence is a promise that outlives its topic.
@@ -157,8 +158,9 @@ func (r *Relay) Receive(now time.Time, from string, m Message) {
 	case Entries:
 		r.onEntries(t, from, m)
 	case Unfollow:
-		delete(t.children, from)
-		delete(t.waiting, from)
+		r.onUnfollow(t, from)
+	case Released:
+		r.onReleased(t, from)
 	case Reset:
 		r.onReset(t, from)
 	case Redirect:
@@ -229,6 +231,14 @@ func (r *Relay) Next() time.Time {
 		return time.Time{}
 	}
 	return r.timers[0].at
+}
+
+// Batch makes several calls one: what they append and commit goes out in one group.
+func (r *Relay) Batch(calls func()) {
+	r.batching = true
+	calls()
+	r.batching = false
+	r.flush()
 }
 
 // Take returns what was decided since the last call.

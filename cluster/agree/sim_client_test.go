@@ -56,6 +56,9 @@ func (n *node) decide(d Decision) {
 	case Opened:
 		g := n.ring(d.Topic)
 		g.whole = true
+		if !g.held {
+			g.base, g.held = d.Head.Seq, true
+		}
 		for _, s := range n.w.subs {
 			if s.node == n && s.topic == d.Topic && s.state == opening {
 				s.opened()
@@ -161,7 +164,7 @@ func (s *subscriber) follow(rt Route, came bool) {
 	g := s.node.ring(s.topic)
 	s.w.logf("%s at %s goes on from %v (%d seen) after %d skip %v found %d missing %v", s.name, s.node.name, s.place, len(s.seen), rt.After, rt.Skip, rt.Found, rt.Missing)
 	// What it saw on a branch that nobody here has heard of may still come: repeats, never losses.
-	if came && (s.w.plan.split && rt.Missing || s.w.now-s.w.parting < 3*time.Second) {
+	if came && (rt.Missing && s.w.now-s.w.stirred < 3*time.Second || s.w.now-s.w.parting < 3*time.Second) {
 		s.edgy = true
 	}
 	if rt.Found != Known || rt.After < g.base {
@@ -185,7 +188,7 @@ func (s *subscriber) follow(rt Route, came bool) {
 
 func (s *subscriber) read(g *ring) {
 	if s.cursor < g.base {
-		s.w.check.fail("%s: cursor %d below the ring %d", s.name, s.cursor, g.base)
+		s.w.check.fail("%s at %s: cursor %d below the ring %d", s.name, s.node.name, s.cursor, g.base)
 		return
 	}
 	for s.cursor < g.head() {

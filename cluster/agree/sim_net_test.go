@@ -84,6 +84,8 @@ type node struct {
 	alive  bool
 	paused bool
 	life   int // counts restarts
+	drains int // counts drains and their end
+	gone   bool
 	r      *Relay
 	wake   time.Duration
 	inbox  []func() // while paused
@@ -358,6 +360,9 @@ func (n *node) members() []Member {
 
 // boot starts a relay process with nothing in memory.
 func (w *world) boot(n *node) {
+	if n.gone {
+		return
+	}
 	n.life++
 	n.alive, n.paused, n.inbox, n.wake = true, false, nil, 0
 	n.rings = map[string]*ring{}

@@ -114,6 +114,17 @@ func (w *world) run() string {
 	for _, p := range w.pubs {
 		w.after(w.between(1500*time.Millisecond, 2*time.Second), p.next)
 	}
+	if w.plan.nodes > 3 && w.rng.IntN(3) == 0 { // one leaves for good, without a word
+		n := w.nodes[w.rng.IntN(w.plan.nodes)]
+		w.after(w.between(2500*time.Millisecond, w.plan.length), func() {
+			if n.alive && w.living() > 2 {
+				w.logf("%s leaves for good", n.name)
+				w.fired("leave")
+				w.kill(n)
+				n.gone = true
+			}
+		})
+	}
 	for range w.plan.faults {
 		w.after(w.between(2500*time.Millisecond, 2500*time.Millisecond+w.plan.length), w.fault)
 	}
@@ -192,7 +203,8 @@ func (w *world) fault() {
 		w.logf("drain %s", n.name)
 		w.fired(kind)
 		n.member.State = Draining
-		life := n.life
+		n.drains++
+		life, drains := n.life, n.drains
 		for _, s := range w.subs {
 			if s.node == n {
 				w.after(w.between(0, 2*time.Second), func() {
@@ -203,7 +215,7 @@ func (w *world) fault() {
 			}
 		}
 		w.after(w.between(3*time.Second, 5*time.Second), func() {
-			if n.life != life || !n.alive {
+			if n.life != life || !n.alive || n.drains != drains {
 				return
 			}
 			w.logf("drained %s, busy with %d", n.name, n.r.Busy())
@@ -284,16 +296,15 @@ func (w *world) heal() {
 			}
 		}
 		switch {
+		case n.gone:
 		case !n.alive:
 			w.boot(n)
 		case n.paused:
 			w.resume(n)
 		}
 		if n.member.State == Draining {
-			n.life++ // its end is called off
-			n.wake = 0
+			n.drains++ // its end is called off
 			n.member.State = Ready
-			n.drain()
 		}
 	}
 }
@@ -338,7 +349,7 @@ func TestSchedules(t *testing.T) {
 		n /= 10
 	}
 	total := runSeeds(1, n, "", func(seed uint64, f string) { t.Errorf("seed %d: %s", seed, f) })
-	for _, kind := range []string{"kill", "pause", "slow", "drain", "blip", "cut", "partition", "isolate", "join"} {
+	for _, kind := range []string{"kill", "pause", "slow", "drain", "blip", "cut", "partition", "isolate", "join", "leave"} {
 		if total[kind] == 0 {
 			t.Errorf("fault %q never fired", kind)
 		}

@@ -7,7 +7,7 @@ type standing struct {
 	owner  string
 	epoch  uint64
 	synced bool      // the copy is whole
-	doubt  time.Time // leaves then, unless the owner has enlisted it again
+	doubt  time.Time // leaves then, unless the owner has sent its copy
 }
 
 // onEnlist makes this relay the standby, unless it has promised otherwise.
@@ -35,11 +35,13 @@ func (r *Relay) onEnlist(t *topic, from string, m Enlist) {
 
 func (r *Relay) accept(t *topic, from string, m Enlist) {
 	t.fence, t.promised = m.Epoch, from
+	t.vow = fence{epoch: m.Epoch, to: from}
 	if p := t.up.parent; p != "" && p != from {
 		r.send(p, Unfollow{Topic(t.name)})
 	}
 	t.role, t.up, t.coming = standby, upward{}, nil
-	t.second = standing{owner: from, epoch: m.Epoch}
+	t.second = standing{owner: from, epoch: m.Epoch, doubt: r.now.Add(2 * r.cfg.Silence)}
+	r.at(t, t.second.doubt)
 	t.learn(r, from, m.Epoch)
 	r.tell(t, from, m.Epoch)
 	l := t.target()
@@ -55,7 +57,7 @@ func (r *Relay) onAppend(t *topic, from string, m Append) {
 	}
 	if m.First {
 		r.receive(t, m.Copy)
-		s.synced, t.goal = true, m.Visible
+		s.synced, s.doubt, t.goal = true, time.Time{}, m.Visible
 	} else {
 		l := t.target()
 		for _, e := range m.Copy.Entries {

@@ -75,6 +75,7 @@ func (r *Relay) onInquire(t *topic, from string, m Inquire) {
 	}
 	t.unlearn(from)
 	t.fence, t.promised = m.Epoch, from
+	t.vow = fence{epoch: m.Epoch, to: from}
 	l := t.target()
 	h.Lineage, h.Head = l.spans, l.head()
 	r.send(from, h)
@@ -141,7 +142,7 @@ func (r *Relay) canvass(t *topic) {
 	top := t.target().rank()
 	for _, name := range slices.Sorted(maps.Keys(c.answers)) {
 		a := c.answers[name]
-		rank := Position{a.Lineage.newest(), a.Head}
+		rank := Position{Epoch: a.Lineage.newest(), Seq: a.Head}
 		if rank.Epoch > top.Epoch || rank.Epoch == top.Epoch && rank.Seq > top.Seq {
 			top, c.best = rank, name
 		}
@@ -176,8 +177,8 @@ func (r *Relay) onPulled(t *topic, from string, m Pulled) {
 func (r *Relay) take(t *topic, epoch uint64, reason string) {
 	t.role, t.cand, t.coming, t.up, t.second = owner, nil, nil, upward{}, standing{}
 	t.holder, t.holderEpoch, t.detour, t.goal = "", 0, "", 0
+	t.own = &ownership{epoch: epoch, confirmed: epoch, fresh: true, since: r.now, before: t.vow}
 	t.fence, t.promised = epoch, r.cfg.Name
-	t.own = &ownership{epoch: epoch, confirmed: epoch, fresh: true, since: r.now}
 	l := t.target()
 	t.own.floor = l.head()
 	l.begin(epoch)
@@ -207,11 +208,15 @@ func (r *Relay) stepDown(t *topic, holder string, epoch uint64, reason string) {
 	if t.role == owner { // sealed: the new owner has the tail
 		l.truncate(max(l.visible, t.own.floor))
 	}
-	t.role, t.own, t.up, t.feeds = follower, nil, upward{straight: true}, nil
+	t.role, t.up, t.feeds = follower, upward{straight: true}, nil
 	t.outbox.to = ""
 	if epoch != 0 { // what it promised itself ends here; the epochs that nobody confirmed must not fence the other out
 		t.fence, t.promised = epoch, holder
+		if before := t.own.before; before.epoch > epoch { // what it promised others stays
+			t.fence, t.promised = before.epoch, before.to
+		}
 	}
+	t.own = nil
 	r.dismissChildren(t)
 	t.learn(r, holder, epoch)
 	r.tell(t, t.holder, t.holderEpoch)

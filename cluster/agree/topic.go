@@ -35,6 +35,7 @@ type topic struct {
 
 	fence    uint64 // highest epoch promised to anybody
 	promised string // to whom
+	vow      fence  // the last one to another relay than this
 
 	holder      string // owner, as far as known here
 	holderEpoch uint64
@@ -120,6 +121,9 @@ func (r *Relay) Close(now time.Time, name string, pin bool) {
 
 // reconcile looks at a topic and does what is due.
 func (r *Relay) reconcile(t *topic) {
+	if r.topics[t.name] != t {
+		return // dropped in this very call
+	}
 	switch t.role {
 	case follower:
 		r.arrive(t)
@@ -154,7 +158,7 @@ func (r *Relay) reconcile(t *topic) {
 func (r *Relay) announce(t *topic) {
 	if !t.opened && r.whole(t) {
 		t.opened = true
-		r.decide(Opened{t.name})
+		r.decide(Opened{t.name, t.log.position(t.log.visible)})
 	}
 	if len(t.waiting) > 0 && r.whole(t) {
 		waiting := t.waiting
@@ -204,7 +208,7 @@ func (r *Relay) receive(t *topic, c Copy) {
 		l = next
 	}
 	if c.Base > l.head() { // a hole: the peer has forgotten what lay between
-		if l == t.log && !l.blank() {
+		if l == t.log && (t.opened || !l.blank()) { // readers may stand on it
 			next := l.prefix(l.head(), l.spans)
 			t.stage(next)
 			r.dismissChildren(t)
@@ -290,7 +294,7 @@ func (t *topic) mark(r *Relay) {
 
 // flush sends what the call appended or committed, once for each peer.
 func (r *Relay) flush() {
-	for len(r.dirty) > 0 {
+	for len(r.dirty) > 0 && !r.batching {
 		t := r.dirty[0]
 		r.dirty = r.dirty[1:]
 		if t.role == owner || t.role == sealed {
@@ -317,9 +321,29 @@ func (r *Relay) forget(t *topic) {
 		r.in(t, left)
 		return
 	}
+	if !t.log.blank() { // a relay that slept may think that it is up to date: the parent must say so
+		if u := &t.up; r.now.Sub(u.leaving) >= r.cfg.Silence {
+			u.leaving = r.now
+			r.send(u.parent, Unfollow{Topic(t.name)})
+			r.in(t, r.cfg.Silence)
+		}
+		return
+	}
 	if t.up.parent != "" {
 		r.send(t.up.parent, Unfollow{Topic(t.name)})
 	}
+	r.drop(t)
+}
+
+func (r *Relay) onReleased(t *topic, from string) {
+	if t.role == follower && !t.wanted() && t.up.parent == from && !t.up.leaving.IsZero() && t.staged == nil &&
+		len(t.outbox.queue)+len(t.outbox.flight) == 0 {
+		r.drop(t)
+	}
+}
+
+// drop forgets a topic, but for what it promised.
+func (r *Relay) drop(t *topic) {
 	if t.opened {
 		r.decide(Forget{t.name})
 	}
@@ -358,7 +382,7 @@ func (r *Relay) relinked(t *topic, name string) {
 		if !r.links[name] {
 			r.leaveStandby(t)
 		} else { // the owner enlists it again, if it is its standby still
-			t.second.synced, t.second.doubt = false, r.now.Add(r.cfg.Silence)
+			t.second.synced, t.second.doubt = false, r.now.Add(2*r.cfg.Silence)
 			r.at(t, t.second.doubt)
 		}
 	}

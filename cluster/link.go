@@ -1,0 +1,238 @@
+package cluster
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"freshet/cluster/agree"
+)
+
+// A link is a duplex stream of frames between two relays: a length of four bytes, big endian, and that many bytes of a
+// message; or under pingMark the clock of a ping, which the other side sends back negated. Both sides ping every
+// pingEvery, and a side that hears nothing for silence ends the link.
+const (
+	pingEvery  = 300 * time.Millisecond
+	silence    = time.Second
+	maxFrame   = 64 << 20 // a whole ring with room to spare
+	maxPending = 32 << 20 // bytes queued for a peer that does not read; above, the link ends and begins anew
+	pingMark   = 1 << 31
+)
+
+var (
+	errSilent   = errors.New("link: nothing heard for a second")
+	errSlow     = errors.New("link: the peer does not take what is sent")
+	errReplaced = errors.New("link: replaced by a newer one")
+)
+
+// wire is what a link runs on: one HTTP/2 stream.
+type wire struct {
+	io.Reader
+	io.Writer
+	flush func() error
+	close func() // ends reads and writes that are under way
+}
+
+// link is one connection to a peer.
+type link struct {
+	peer  string
+	wire  wire
+	began time.Time
+
+	mu      sync.Mutex // guards pending and closed
+	pending []byte     // frames to be written
+	closed  error
+	wake    chan struct{} // capacity 1: there is something to write, or it is closed
+	done    chan struct{} // closed with closed
+	ended   chan struct{} // closed when run is about to return: no message comes any more
+
+	heard atomic.Int64 // Unix nanoseconds of the last byte
+	delay atomic.Int64 // of an echo, there and back, nanoseconds
+	in    atomic.Uint64
+	out   atomic.Uint64 // bytes
+}
+
+func newLink(peer string, w wire) *link {
+	l := &link{peer: peer, wire: w, began: time.Now(), wake: make(chan struct{}, 1), done: make(chan struct{}), ended: make(chan struct{})}
+	l.heard.Store(l.began.UnixNano())
+	return l
+}
+
+// send queues a message. It never blocks; a peer that lets too much pile up loses the link.
+func (l *link) send(m agree.Message) {
+	l.mu.Lock()
+	at := len(l.pending)
+	l.pending = append(l.pending, 0, 0, 0, 0)
+	l.pending = agree.AppendMessage(l.pending, m)
+	n := len(l.pending) - at - 4
+	binary.BigEndian.PutUint32(l.pending[at:], uint32(n))
+	slow := len(l.pending) > maxPending
+	l.mu.Unlock()
+	l.stir()
+	if slow || n > maxFrame {
+		l.end(errSlow)
+	}
+}
+
+func (l *link) stir() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// end closes the link; only the first cause counts.
+func (l *link) end(cause error) {
+	l.mu.Lock()
+	first := l.closed == nil
+	if first {
+		l.closed = cause
+		l.pending = nil
+		close(l.done)
+	}
+	l.mu.Unlock()
+	if first {
+		l.wire.close()
+	}
+}
+
+// run carries frames both ways until the link ends, and says why. receive is called by one goroutine, in order.
+func (l *link) run(ctx context.Context, receive func(agree.Message)) error {
+	var both sync.WaitGroup
+	stop := context.AfterFunc(ctx, func() { l.end(context.Cause(ctx)) })
+	defer stop()
+	both.Go(func() { l.end(l.write()) })
+	both.Go(func() { l.end(l.read(receive)) })
+	l.watch()
+	both.Wait()
+	close(l.ended)
+	return l.closed
+}
+
+// watch ends the link when nothing was heard for too long.
+func (l *link) watch() {
+	t := time.NewTicker(pingEvery / 3)
+	defer t.Stop()
+	last := time.Now()
+	for {
+		select {
+		case <-l.done:
+			return
+		case now := <-t.C:
+			// This process may have been stopped: then what was heard meanwhile is not read yet.
+			if now.Sub(last) > silence/2 {
+				l.heard.Store(now.UnixNano())
+			}
+			last = now
+			if now.UnixNano()-l.heard.Load() > int64(silence) {
+				l.end(errSilent)
+				return
+			}
+		}
+	}
+}
+
+func (l *link) write() error {
+	ping := time.NewTicker(pingEvery)
+	defer ping.Stop()
+	var frames []byte
+	for {
+		select {
+		case <-l.done:
+			return nil
+		case <-l.wake:
+		case now := <-ping.C:
+			l.mu.Lock()
+			l.pending = appendClock(l.pending, now.UnixNano())
+			l.mu.Unlock()
+		}
+		l.mu.Lock()
+		frames, l.pending = l.pending, frames[:0]
+		l.mu.Unlock()
+		if len(frames) == 0 {
+			continue
+		}
+		if _, err := l.wire.Write(frames); err != nil {
+			return fmt.Errorf("link: write: %w", err)
+		}
+		if err := l.wire.flush(); err != nil {
+			return fmt.Errorf("link: write: %w", err)
+		}
+		l.out.Add(uint64(len(frames)))
+		if cap(frames) > 1<<20 {
+			frames = nil // a catch-up's buffer is not kept
+		}
+	}
+}
+
+// appendClock writes a ping: this side's clock, which the other sends back negated.
+func appendClock(b []byte, at int64) []byte {
+	b = binary.BigEndian.AppendUint32(b, pingMark|8)
+	return binary.BigEndian.AppendUint64(b, uint64(at))
+}
+
+func (l *link) read(receive func(agree.Message)) error {
+	r := bufio.NewReaderSize(l.wire, 32<<10)
+	var head [4]byte
+	for {
+		if _, err := io.ReadFull(r, head[:]); err != nil {
+			return fmt.Errorf("link: read: %w", err)
+		}
+		l.heard.Store(time.Now().UnixNano())
+		n := binary.BigEndian.Uint32(head[:])
+		if n == pingMark|8 {
+			var clock [8]byte
+			if _, err := io.ReadFull(r, clock[:]); err != nil {
+				return fmt.Errorf("link: read: %w", err)
+			}
+			l.echo(int64(binary.BigEndian.Uint64(clock[:])))
+			continue
+		}
+		if n > maxFrame {
+			return fmt.Errorf("link: a frame of %d bytes, at most %d are taken", n, maxFrame)
+		}
+		b := make([]byte, n) // messages keep slices of it
+		if err := l.fill(r, b); err != nil {
+			return fmt.Errorf("link: read: %w", err)
+		}
+		m, err := agree.ParseMessage(b)
+		if err != nil {
+			return fmt.Errorf("link: %w", err)
+		}
+		l.in.Add(uint64(n) + 4)
+		receive(m)
+	}
+}
+
+// fill reads a frame; each piece that comes is a sign of life.
+func (l *link) fill(r io.Reader, b []byte) error {
+	for len(b) > 0 {
+		n, err := r.Read(b)
+		if n > 0 {
+			l.heard.Store(time.Now().UnixNano())
+			b = b[n:]
+		}
+		if err != nil && len(b) > 0 {
+			return err
+		}
+	}
+	return nil
+}
+
+// echo answers a ping, or takes the answer to one's own.
+func (l *link) echo(clock int64) {
+	if clock < 0 {
+		l.delay.Store(time.Now().UnixNano() + clock)
+		return
+	}
+	l.mu.Lock()
+	l.pending = appendClock(l.pending, -clock)
+	l.mu.Unlock()
+	l.stir()
+}

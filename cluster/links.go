@@ -1,0 +1,329 @@
+package cluster
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"freshet/cluster/agree"
+)
+
+// Protocol is the version of messages that this program speaks. A peer of another version is linked to if both know each
+// other's: for now there is one.
+const Protocol = 1
+
+// Links holds a link to every relay in view. Of two relays the one whose name sorts first dials.
+type Links struct {
+	name     string
+	identity *linkIdentity // nil: plain
+	process  uint64        // drawn at start: a relay that came back is another
+	log      *slog.Logger
+
+	dial func(ctx context.Context, network, address string) (net.Conn, error) // a test's network
+
+	// events, called from many goroutines, in order for each peer; none may block for long
+	up      func(peer string)
+	down    func(peer string)
+	receive func(peer string, m agree.Message)
+
+	mu    sync.Mutex // guards peers and what is in each; held for moments, never while calling out
+	peers map[string]*peer
+	serve sync.WaitGroup // handlers that run a link
+}
+
+// peer is a relay that should be linked to.
+type peer struct {
+	name    string
+	address string
+	link    *link
+	since   time.Time          // of link, or of its loss
+	dead    bool               // down was called
+	count   uint64             // of links so far
+	cancel  context.CancelFunc // of the dialer, if this side dials
+}
+
+// Links' headers: who is at the other end.
+const (
+	headerRelay    = "Freshet-Relay"
+	headerProcess  = "Freshet-Process"
+	headerProtocol = "Freshet-Protocol"
+	linkPath       = "/link"
+)
+
+// run serves the listener until ctx ends.
+func (ls *Links) run(ctx context.Context, l net.Listener) error {
+	protocols := new(http.Protocols)
+	server := &http.Server{
+		Handler:           ls,
+		ReadHeaderTimeout: 5 * time.Second,
+		Protocols:         protocols,
+		HTTP2:             &http.HTTP2Config{MaxReceiveBufferPerStream: 4 << 20, MaxReceiveBufferPerConnection: 4 << 20},
+		ErrorLog:          slog.NewLogLogger(ls.log.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
+	if ls.identity != nil {
+		protocols.SetHTTP2(true)
+		server.TLSConfig = ls.identity.server()
+		l = tls.NewListener(l, server.TLSConfig)
+	} else {
+		protocols.SetUnencryptedHTTP2(true)
+	}
+	stop := context.AfterFunc(ctx, func() { server.Close() })
+	defer stop()
+	tick := make(chan struct{})
+	go func() {
+		defer close(tick)
+		ls.bury(ctx)
+	}()
+	err := server.Serve(l)
+	<-tick
+	ls.mu.Lock()
+	for _, p := range ls.peers {
+		if p.cancel != nil {
+			p.cancel()
+		}
+	}
+	ls.mu.Unlock()
+	ls.serve.Wait()
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// want tells which relays should be linked to.
+func (ls *Links) want(ctx context.Context, members []Member) {
+	ls.mu.Lock()
+	here := map[string]bool{}
+	for _, m := range members {
+		if m.Name == ls.name || m.Link == "" {
+			continue
+		}
+		here[m.Name] = true
+		p := ls.peer(m.Name)
+		if p.cancel != nil && p.address != m.Link { // it came back elsewhere
+			p.cancel()
+			p.cancel = nil
+		}
+		p.address = m.Link
+		if p.cancel == nil && ls.name < m.Name {
+			var dialing context.Context
+			dialing, p.cancel = context.WithCancel(ctx)
+			ls.serve.Go(func() { ls.keep(dialing, m.Name, m.Link) })
+		}
+	}
+	var gone []string
+	for name, p := range ls.peers {
+		if here[name] || p.link != nil { // a link that lives outlasts what gossip says
+			continue
+		}
+		if p.cancel != nil {
+			p.cancel()
+		}
+		delete(ls.peers, name)
+		if !p.dead {
+			gone = append(gone, name)
+		}
+	}
+	ls.mu.Unlock()
+	for _, name := range gone {
+		ls.down(name)
+	}
+}
+
+func (ls *Links) peer(name string) *peer {
+	p := ls.peers[name]
+	if p == nil {
+		p = &peer{name: name, since: time.Now()}
+		ls.peers[name] = p
+	}
+	return p
+}
+
+// send queues a message for a relay; without a link it is lost.
+func (ls *Links) send(to string, m agree.Message) {
+	ls.mu.Lock()
+	p := ls.peers[to]
+	var l *link
+	if p != nil {
+		l = p.link
+	}
+	ls.mu.Unlock()
+	if l != nil {
+		l.send(m)
+	}
+}
+
+// whole says that there is a link to every relay in view.
+func (ls *Links) whole() bool {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	for _, p := range ls.peers {
+		if p.link == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// bury says of relays without a link for a while that they are dead.
+func (ls *Links) bury(ctx context.Context) {
+	t := time.NewTicker(50 * time.Millisecond)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-t.C:
+			var dead []string
+			ls.mu.Lock()
+			for name, p := range ls.peers {
+				// A link that broke may be back in a moment; one that went silent has had its second.
+				if p.link == nil && !p.dead && now.Sub(p.since) > pingEvery {
+					p.dead = true
+					dead = append(dead, name)
+				}
+			}
+			ls.mu.Unlock()
+			for _, name := range dead {
+				ls.down(name)
+			}
+		}
+	}
+}
+
+// carry runs a link to a peer until it ends.
+func (ls *Links) carry(ctx context.Context, name string, w wire) error {
+	l := newLink(name, w)
+	ls.mu.Lock()
+	p := ls.peer(name)
+	old := p.link
+	p.link, p.since, p.dead = l, time.Now(), false
+	p.count++
+	ls.mu.Unlock()
+	if old != nil { // nothing that came on it may be taken after up
+		old.end(errReplaced)
+		<-old.ended
+	}
+	ls.up(name)
+	err := l.run(ctx, func(m agree.Message) { ls.receive(name, m) })
+	ls.mu.Lock()
+	if p.link == l {
+		p.link, p.since = nil, time.Now()
+	}
+	ls.mu.Unlock()
+	ls.log.Debug("link ended", "peer", name, "error", err)
+	return err
+}
+
+// keep dials a relay whenever there is no link to it, until ctx ends.
+func (ls *Links) keep(ctx context.Context, name, address string) {
+	for ctx.Err() == nil {
+		if err := ls.connect(ctx, name, address); err != nil && ctx.Err() == nil {
+			ls.log.Debug("link", "peer", name, "address", address, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// connect opens one link and carries it.
+func (ls *Links) connect(ctx context.Context, name, address string) error {
+	protocols := new(http.Protocols)
+	scheme := "https"
+	transport := &http.Transport{
+		Protocols:   protocols,
+		DialContext: ls.dial,
+		HTTP2:       &http.HTTP2Config{MaxReceiveBufferPerStream: 4 << 20, MaxReceiveBufferPerConnection: 4 << 20},
+	}
+	if ls.identity != nil {
+		protocols.SetHTTP2(true)
+		transport.TLSClientConfig = ls.identity.client(name)
+	} else {
+		scheme = "http"
+		protocols.SetUnencryptedHTTP2(true)
+	}
+	defer transport.CloseIdleConnections()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	timeout := time.AfterFunc(2*silence, cancel) // until it answers
+	body, out := io.Pipe()
+	u := url.URL{Scheme: scheme, Host: address, Path: linkPath}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), body)
+	if err != nil {
+		return err
+	}
+	ls.introduce(req.Header)
+	res, err := transport.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if !timeout.Stop() {
+		return context.DeadlineExceeded
+	}
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d", res.StatusCode)
+	}
+	if got := res.Header.Get(headerRelay); got != name {
+		return fmt.Errorf("%q answers where %q should be", got, name)
+	}
+	return ls.carry(ctx, name, wire{
+		Reader: res.Body,
+		Writer: out,
+		flush:  func() error { return nil },
+		close:  func() { cancel(); out.CloseWithError(io.ErrClosedPipe); res.Body.Close() },
+	})
+}
+
+func (ls *Links) introduce(h http.Header) {
+	h.Set(headerRelay, ls.name)
+	h.Set(headerProcess, strconv.FormatUint(ls.process, 36))
+	h.Set(headerProtocol, strconv.Itoa(Protocol))
+}
+
+// ServeHTTP takes links that others open.
+func (ls *Links) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name := r.Header.Get(headerRelay)
+	switch {
+	case r.URL.Path != linkPath || r.Method != http.MethodPost || r.ProtoMajor != 2:
+		http.NotFound(w, r)
+		return
+	case name == "" || name == ls.name:
+		http.Error(w, "who are you?", http.StatusBadRequest)
+		return
+	case r.Header.Get(headerProtocol) != strconv.Itoa(Protocol):
+		http.Error(w, "another protocol", http.StatusHTTPVersionNotSupported)
+		return
+	}
+	if id := ls.identity; id != nil && id.derived && r.TLS.PeerCertificates[0].Subject.CommonName != name {
+		http.Error(w, "the certificate is another relay's", http.StatusForbidden)
+		return
+	}
+	ls.serve.Add(1)
+	defer ls.serve.Done()
+	ls.introduce(w.Header())
+	rc := http.NewResponseController(w)
+	if err := rc.Flush(); err != nil {
+		return
+	}
+	now := time.Unix(1, 0)
+	ls.carry(r.Context(), name, wire{
+		Reader: r.Body,
+		Writer: w,
+		flush:  rc.Flush,
+		close:  func() { rc.SetReadDeadline(now); rc.SetWriteDeadline(now) },
+	})
+	panic(http.ErrAbortHandler) // the other side is to see an end that is not a clean one
+}

@@ -1,0 +1,138 @@
+package cluster
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"freshet/cluster/agree"
+)
+
+// Status is the cluster as this relay sees it, for the admin listener and "freshet cluster".
+type Status struct {
+	Name    string         `json:"name"`
+	Cluster string         `json:"cluster"`
+	Members []MemberStatus `json:"members"`
+	Topics  agree.Counts   `json:"topics"`
+}
+
+// MemberStatus is one relay, and the link to it.
+type MemberStatus struct {
+	Name     string      `json:"name"`
+	Region   string      `json:"region,omitempty"`
+	Role     string      `json:"role"`
+	State    string      `json:"state"`
+	Gossip   string      `json:"gossip"`
+	Links    string      `json:"links"`
+	Protocol uint8       `json:"protocol"`
+	Link     *LinkStatus `json:"link,omitempty"` // none to this relay itself, or none now
+}
+
+// LinkStatus is one link.
+type LinkStatus struct {
+	Since    time.Time `json:"since"`
+	Delay    float64   `json:"delay_seconds"` // there and back
+	Quiet    float64   `json:"quiet_seconds"` // since something was heard
+	Received uint64    `json:"received_bytes"`
+	Sent     uint64    `json:"sent_bytes"`
+	Pending  int       `json:"pending_bytes"` // not written yet: how far the peer is behind
+	Links    uint64    `json:"links"`         // to this relay so far
+}
+
+// TopicStatus is what this relay knows of a topic.
+type TopicStatus struct {
+	Topic     string         `json:"topic"`
+	Owner     string         `json:"owner"`
+	Standby   string         `json:"standby"` // empty: known to the owner only
+	Role      string         `json:"role"`    // of this relay
+	Alone     bool           `json:"alone,omitempty"`
+	Parent    string         `json:"parent,omitempty"`
+	Parents   []RegionParent `json:"regional_parents"`
+	Followers []string       `json:"followers"`
+	Oldest    string         `json:"oldest"`
+	Head      string         `json:"head"`
+	Tail      uint64         `json:"uncommitted"`
+	Lineage   []SpanStatus   `json:"lineage"`
+	Merging   int            `json:"merging,omitempty"`
+}
+
+// RegionParent is the relay that a region's others should follow a topic from.
+type RegionParent struct {
+	Region string `json:"region"`
+	Relay  string `json:"relay"`
+}
+
+// SpanStatus is an epoch of the log.
+type SpanStatus struct {
+	First string `json:"first"` // position where it begins
+}
+
+// Status describes the cluster.
+func (n *Node) Status(ctx context.Context) (Status, error) {
+	counts, err := ask(ctx, n, func() agree.Counts { return n.relay.Count() })
+	if err != nil {
+		return Status{}, err
+	}
+	s := Status{Name: n.Name, Cluster: n.Cluster, Topics: counts}
+	for _, m := range n.members.Alive() {
+		s.Members = append(s.Members, MemberStatus{
+			Name: m.Name, Region: m.Region, Role: m.Role.String(), State: m.State.String(), Gossip: m.Gossip, Links: m.Link,
+			Protocol: m.Protocol, Link: n.links.status(m.Name),
+		})
+	}
+	return s, nil
+}
+
+// Topic describes a topic; ok is false if nothing is known of it here.
+func (n *Node) Topic(ctx context.Context, topic string) (s TopicStatus, ok bool, err error) {
+	type found struct {
+		agree.Description
+		ok bool
+	}
+	f, err := ask(ctx, n, func() found {
+		d, ok := n.relay.Describe(topic)
+		return found{d, ok}
+	})
+	if err != nil || !f.ok {
+		return TopicStatus{}, false, err
+	}
+	s = TopicStatus{
+		Topic: topic, Owner: f.Owner, Standby: f.Standby, Role: f.Role, Alone: f.Alone, Parent: f.Parent,
+		Followers: f.Followers, Oldest: f.Oldest.String(), Head: f.Head.String(), Tail: f.Tail, Merging: f.Merging,
+	}
+	for _, span := range f.Lineage {
+		s.Lineage = append(s.Lineage, SpanStatus{First: agree.Position{Epoch: span.Epoch, Seq: span.First}.String()})
+	}
+	byRegion := map[string][]agree.Member{}
+	for _, m := range n.members.Alive() {
+		byRegion[m.Region] = append(byRegion[m.Region], m.Member)
+	}
+	for region, members := range byRegion {
+		if list := agree.Regional(topic, region, members); len(list) > 0 {
+			s.Parents = append(s.Parents, RegionParent{region, list[0].Name})
+		}
+	}
+	slices.SortFunc(s.Parents, func(a, b RegionParent) int { return strings.Compare(a.Region, b.Region) })
+	return s, true, nil
+}
+
+// status of the link to a peer; nil if there is none.
+func (ls *Links) status(name string) *LinkStatus {
+	ls.mu.Lock()
+	p := ls.peers[name]
+	if p == nil || p.link == nil {
+		ls.mu.Unlock()
+		return nil
+	}
+	l, count := p.link, p.count
+	ls.mu.Unlock()
+	l.mu.Lock()
+	pending := len(l.pending)
+	l.mu.Unlock()
+	return &LinkStatus{
+		Since: l.began, Delay: time.Duration(l.delay.Load()).Seconds(),
+		Quiet:    time.Duration(time.Now().UnixNano() - l.heard.Load()).Seconds(),
+		Received: l.in.Load(), Sent: l.out.Load(), Pending: pending, Links: count,
+	}
+}
