@@ -97,6 +97,12 @@ func relayConfig(c *config.Config) relay.Config {
 			AddressShare:         c.Limits.AddressShare,
 			Memory:               int(c.Limits.Memory),
 		},
+		Compress: relay.Compress{
+			Level:  c.Compress.Level,
+			Window: int(c.Compress.Window),
+			Memory: int(c.Compress.Memory),
+			Except: c.Compress.Except,
+		},
 		PublishTokens: c.Publish.Tokens,
 		Origins:       append([]string{}, c.CORS.Origins...), // nil would be everybody
 		Heartbeat:     c.Heartbeat,

@@ -17,6 +17,7 @@ func TestRelayConfigIsComplete(t *testing.T) {
 	c.Topics.Coalesce = time.Millisecond
 	c.Limits.Connections = 1
 	c.Publish.Tokens = []string{"a"}
+	c.Compress.Except = []string{"c"}
 	c.Listen.AdminHosts = []string{"b"}
 	rc := reflect.ValueOf(relayConfig(c))
 	// These are the service's to set, or the cluster's.

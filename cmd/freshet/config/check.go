@@ -122,10 +122,15 @@ func (l *loader) checkAmounts() {
 		{"limits.event_bytes", c.Limits.EventBytes, 64, 64 << 20},
 		{"limits.header_bytes", c.Limits.HeaderBytes, 1 << 10, 1 << 20},
 		{"limits.memory", c.Limits.Memory, 1 << 20, 1 << 50},
+		{"compress.window", c.Compress.Window, 512, 32 << 10},
+		{"compress.memory", c.Compress.Memory, 4 << 20, 1 << 50},
 	} {
 		if a.value < a.least || a.value > a.most {
 			l.complain(a.key, fmt.Sprintf("%v is not between %v and %v", a.value, a.least, a.most))
 		}
+	}
+	if level := c.Compress.Level; level < 1 || level > 9 {
+		l.complain("compress.level", fmt.Sprintf("%d is not between 1 and 9", level))
 	}
 	if c.Limits.EventBytes > c.Topics.Bytes {
 		l.complain("limits.event_bytes", fmt.Sprintf("%v is more than topics.bytes (%v): no topic could keep such an event", c.Limits.EventBytes, c.Topics.Bytes))
@@ -159,6 +164,11 @@ func (l *loader) checkWords() {
 		// RFC 6750, section 2.1: what can stand behind "Bearer".
 		if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 			l.complain(fmt.Sprintf("publish.tokens[%d]", i), "a token is one or more visible ASCII characters")
+		}
+	}
+	for i, pattern := range c.Compress.Except {
+		if pattern == "" || strings.ContainsFunc(pattern, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			l.complain(fmt.Sprintf("compress.except[%d]", i), fmt.Sprintf("%q is no topic's name, with * for any characters", pattern))
 		}
 	}
 	for i, origin := range c.CORS.Origins {

@@ -34,12 +34,13 @@ var Reference string
 
 // Config is everything an operator may set. freshet.yaml says what each key means.
 type Config struct {
-	Listen  Listen  `key:"listen"`
-	TLS     TLS     `key:"tls"`
-	Topics  Topics  `key:"topics"`
-	Limits  Limits  `key:"limits"`
-	Publish Publish `key:"publish"`
-	CORS    CORS    `key:"cors"`
+	Listen   Listen   `key:"listen"`
+	TLS      TLS      `key:"tls"`
+	Topics   Topics   `key:"topics"`
+	Limits   Limits   `key:"limits"`
+	Compress Compress `key:"compress"`
+	Publish  Publish  `key:"publish"`
+	CORS     CORS     `key:"cors"`
 
 	Heartbeat time.Duration `key:"heartbeat"` // silence after which a stream gets a comment line
 	Stall     time.Duration `key:"stall"`     // a subscriber that takes no byte for so long is closed
@@ -89,6 +90,14 @@ type Limits struct {
 	PublishKeys          int     `key:"publish_keys"`
 	AddressShare         float64 `key:"address_share"` // of connections and subscribers, for one address
 	Memory               Bytes   `key:"memory"`
+}
+
+// Compress says how streams are compressed for those who accept gzip.
+type Compress struct {
+	Level  int      `key:"level"`
+	Window Bytes    `key:"window"`
+	Memory Bytes    `key:"memory"`
+	Except []string `key:"except"` // topics, * for any characters
 }
 
 // Publish says who may publish.
@@ -147,6 +156,7 @@ func Default() *Config {
 			AddressShare:         0.75,
 			Memory:               256 << 20,
 		},
+		Compress:  Compress{Level: 7, Window: 4 << 10, Memory: 64 << 20},
 		CORS:      CORS{Origins: []string{"*"}},
 		Heartbeat: 15 * time.Second,
 		Stall:     30 * time.Second,

@@ -28,7 +28,7 @@ retry: -1s
 			`freshet.yaml:5: topics.evnets: unknown key: did you mean events?`,
 			`freshet.yaml:6: topics.bytes: "1 megabyte" is not a size: write it like 64KiB, 1MiB or 4096`,
 			`freshet.yaml:7: topics.age: "30" has no unit: write it like 30s or 30m`,
-			`freshet.yaml:8: colour: unknown key: one of listen, tls, topics, limits, publish, cors, heartbeat, stall, drain, retry, log, feeds`,
+			`freshet.yaml:8: colour: unknown key: one of listen, tls, topics, limits, compress, publish, cors, heartbeat, stall, drain, retry, log, feeds`,
 			`freshet.yaml:9: retry: "-1s" is negative`,
 			`freshet.yaml:3: listen.public: "8443" is not HOST:PORT: write 127.0.0.1:8443 for this machine only, :8443 for every address`,
 			`freshet.yaml:3: listen.public: needs a certificate: set tls.cert and tls.key, or tls.self_signed`,
@@ -82,6 +82,13 @@ log: {level: loud}
 			`freshet.yaml:3: limits.address_share: 1.5 is not a share: more than 0, at most 1`,
 			`freshet.yaml:2: topics.linger: 2400h0m0s is not between 1ms and 24h0m0s`,
 			`freshet.yaml:4: log.level: "loud" is not one of debug, info, warn, error`,
+		}},
+		{"compression", "compress: {level: 10, window: 64KiB, memory: 1MiB, except: [\"\", \"a b\", \"ok/*\"]}\n", []string{
+			`freshet.yaml:1: compress.window: 64KiB is not between 512 and 32KiB`,
+			`freshet.yaml:1: compress.memory: 1MiB is not between 4MiB and 1048576GiB`,
+			`freshet.yaml:1: compress.level: 10 is not between 1 and 9`,
+			`freshet.yaml:1: compress.except[0]: "" is no topic's name, with * for any characters`,
+			`freshet.yaml:1: compress.except[1]: "a b" is no topic's name, with * for any characters`,
 		}},
 		{"origins", "cors:\n  origins: [https://a.example, http://b:8080, \"*\", a.example, https://a.example/, HTTPS://A.example]\n", []string{
 			`freshet.yaml:2: cors.origins[3]: "a.example" is not an origin: write it like https://example.com, or *`,
