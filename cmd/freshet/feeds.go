@@ -62,6 +62,9 @@ func newSource(c config.Feed) (*origin.Source, error) {
 		Retry:       c.Retry,
 		IdleTimeout: c.Idle,
 		MaxEvent:    int(c.MaxEvent),
+		MaxPulls:    c.MaxPulls,
+		MissFor:     c.MissFor,
+		MissRate:    c.MissRate,
 	}
 	for name, value := range c.Headers {
 		source.Header.Set(name, value)

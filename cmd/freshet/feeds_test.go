@@ -105,3 +105,19 @@ func TestFeedsStopWithTheirContext(t *testing.T) {
 		t.Errorf("Run: %v", err)
 	}
 }
+
+// Every number of a feed's configuration is some source's.
+func TestFeedSettingsArrive(t *testing.T) {
+	source, err := newSource(config.Feed{
+		URL: []string{"http://a.test/", "http://b.test/"}, Prefix: "p/", Headers: map[string]string{"x-a": "b"},
+		Retry: 1, Idle: 2, MaxEvent: 3, MaxPulls: 4, MissFor: 5, MissRate: 6,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []any{len(source.URLs), source.Prefix, source.Header.Get("X-A"), source.Retry, source.IdleTimeout, source.MaxEvent, source.MaxPulls, source.MissFor, source.MissRate}
+	want := []any{2, "p/", "b", time.Duration(1), time.Duration(2), 3, 4, time.Duration(5), 6}
+	if !slices.Equal(got, want) {
+		t.Errorf("the source has %v, want %v", got, want)
+	}
+}

@@ -128,9 +128,12 @@ type Feed struct {
 	Retry    time.Duration     `key:"retry"` // base of the backoff
 	Idle     time.Duration     `key:"idle_timeout"`
 	MaxEvent Bytes             `key:"max_event"`
-	CA       string            `key:"ca"`   // file, PEM: trusted besides the system's
-	Cert     string            `key:"cert"` // file, PEM: shown to the origin
-	Key      string            `key:"key"`  // file, PEM
+	MaxPulls int               `key:"max_pulls"` // topics of a template pulled at once
+	MissFor  time.Duration     `key:"miss_for"`  // how long the origin is not asked again for what it does not have
+	MissRate int               `key:"miss_rate"` // topics it does not have that it is asked for, a second
+	CA       string            `key:"ca"`        // file, PEM: trusted besides the system's
+	Cert     string            `key:"cert"`      // file, PEM: shown to the origin
+	Key      string            `key:"key"`       // file, PEM
 }
 
 // Default returns the configuration of a relay that was told nothing.
@@ -168,5 +171,8 @@ func Default() *Config {
 
 // defaultFeed is what a feed starts from.
 func defaultFeed() Feed {
-	return Feed{Retry: 2 * time.Second, Idle: 45 * time.Second, MaxEvent: 256 << 10}
+	return Feed{
+		Retry: 2 * time.Second, Idle: 45 * time.Second, MaxEvent: 256 << 10,
+		MaxPulls: 1000, MissFor: 5 * time.Second, MissRate: 50,
+	}
 }

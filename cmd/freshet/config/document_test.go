@@ -105,6 +105,7 @@ feeds:
   - {url: "http://x/{topic}", topic: a}
   - {topic: a}
   - {url: http://x/, topic: a, headers: {"a b": c}, retry: 1ms, max_event: 1, cert: x}
+  - {template: "http://x/{topic}", max_pulls: 0, miss_for: 0s, miss_rate: 0}
 `, []string{
 			`freshet.yaml:3: feeds[0].url[0]: "ftp://x/" is not a URL of the form http(s)://HOST/PATH`,
 			`freshet.yaml:3: feeds[0].topic: "../etc" has the segment ".."`,
@@ -119,6 +120,9 @@ feeds:
 			`freshet.yaml:10: feeds[7].retry: 1ms is not between 10ms and 1h`,
 			`freshet.yaml:10: feeds[7].max_event: 1 is not between 64 and 64MiB`,
 			`freshet.yaml:10: feeds[7]: cert and key go together`,
+			`freshet.yaml:11: feeds[8].max_pulls: 0 is not between 1 and 1000000`,
+			`freshet.yaml:11: feeds[8].miss_for: 0s is not between 1ms and 1h`,
+			`freshet.yaml:11: feeds[8].miss_rate: 0 is not between 1 and 1000000`,
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

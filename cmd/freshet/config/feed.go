@@ -92,6 +92,15 @@ func (l *loader) checkFeed(path string, f *Feed) {
 	if f.MaxEvent < 64 || f.MaxEvent > 64<<20 {
 		l.complain(path+".max_event", fmt.Sprintf("%v is not between 64 and 64MiB", f.MaxEvent))
 	}
+	if f.MaxPulls < 1 || f.MaxPulls > 1_000_000 {
+		l.complain(path+".max_pulls", fmt.Sprintf("%d is not between 1 and 1000000", f.MaxPulls))
+	}
+	if f.MissFor < time.Millisecond || f.MissFor > time.Hour {
+		l.complain(path+".miss_for", fmt.Sprintf("%v is not between 1ms and 1h", f.MissFor))
+	}
+	if f.MissRate < 1 || f.MissRate > 1_000_000 {
+		l.complain(path+".miss_rate", fmt.Sprintf("%d is not between 1 and 1000000", f.MissRate))
+	}
 	if (f.Cert == "") != (f.Key == "") {
 		l.complain(path, "cert and key go together")
 	}
