@@ -3,6 +3,7 @@ package relay
 import (
 	"sync"
 
+	"freshet/relay/h3"
 	"freshet/relay/netloop"
 )
 
@@ -13,6 +14,7 @@ type audience struct {
 	// not block.
 	mu      sync.Mutex
 	fanout  *netloop.Fanout // of those whom the engine's loops have taken over
+	fanout3 *h3.Fanout      // of those whom the loops of HTTP/3 have taken over
 	wakers  map[waker]struct{}
 	present int // subscribers, those included that are not listening yet
 	follow  *following
@@ -55,6 +57,9 @@ func (a *audience) wake() {
 	defer a.mu.Unlock()
 	if a.fanout != nil {
 		a.fanout.Wake()
+	}
+	if a.fanout3 != nil {
+		a.fanout3.Wake()
 	}
 	for w := range a.wakers {
 		w.Wake()

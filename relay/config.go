@@ -19,10 +19,15 @@ type Config struct {
 	// Where it listens. The relay owns the listeners from Run on and closes
 	// them. A nil listener is not served.
 
-	Public        net.Listener // HTTP/1.1 and HTTP/2 over TLS; needs TLS
-	TLS           *tls.Config  // certificates for Public; the relay sets NextProtos on a copy
-	Plain         net.Listener // HTTP/1.1, and HTTP/2 with prior knowledge (h2c)
-	AdminListener net.Listener // health, metrics, profiles
+	Public        net.Listener   // HTTP/1.1 and HTTP/2 over TLS; needs TLS
+	TLS           *tls.Config    // certificates for Public; the relay sets NextProtos on a copy
+	Plain         net.Listener   // HTTP/1.1, and HTTP/2 with prior knowledge (h2c)
+	HTTP3         net.PacketConn // HTTP/3, which answers on the other listeners advertise; needs TLS
+	AdminListener net.Listener   // health, metrics, profiles
+
+	// HTTP3Secret lets clients of a relay that died learn of it from its successor;
+	// see h3.Server.Secret. nil = they wait for their idle timeout.
+	HTTP3Secret []byte
 
 	// Pages answers requests on the public listeners outside /events.
 	// nil = 404.
@@ -182,7 +187,7 @@ func (c *Config) validate() error {
 	if c.Limits.Memory < c.Topics.Bytes {
 		return fmt.Errorf("relay: limits.memory (%d) is less than one topic's topics.bytes (%d)", c.Limits.Memory, c.Topics.Bytes)
 	}
-	if c.Public != nil && c.TLS == nil {
+	if (c.Public != nil || c.HTTP3 != nil) && c.TLS == nil {
 		return fmt.Errorf("relay: the public listener has no TLS configuration")
 	}
 	for i, o := range c.Origins {

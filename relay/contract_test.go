@@ -42,7 +42,7 @@ func TestContract(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i, name := range []string{"http1", "h2c", "h2"} {
+			for i, name := range []string{"http1", "h2c", "h2", "h3"} {
 				t.Run(name, func(t *testing.T) {
 					r := serveRelay(t, contractConfig(t, archive.Comment))
 					got := playContract(t, r, r.protocols(t)[i], archive)
@@ -145,7 +145,7 @@ func playRequest(t *testing.T, p protocol, text string) string {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%d %s\n", res.StatusCode, http.StatusText(res.StatusCode))
 	// How a body is framed is the protocol's business, and the date the clock's.
-	for _, name := range []string{"Date", "Content-Length", "Transfer-Encoding", "Connection"} {
+	for _, name := range []string{"Date", "Content-Length", "Transfer-Encoding", "Connection", "Alt-Svc"} {
 		res.Header.Del(name)
 	}
 	for _, name := range slices.Sorted(mapKeys(res.Header)) {

@@ -73,7 +73,7 @@ func (t *topic) leave() {
 	if a.present--; a.present > 0 {
 		return
 	}
-	a.fanout = nil
+	a.fanout, a.fanout3 = nil, nil
 	f := a.follow
 	if f == nil || f.stopping {
 		return

@@ -118,9 +118,12 @@ func newMetrics(r *Relay, reg prometheus.Registerer) *metrics {
 	m.posts = counters[posted](reg, "freshet_relay_publishes_total", "Publish requests that are over, by outcome.", "outcome",
 		postedCommitted, postedDuplicate, postedConflict, postedRefused, postedFailed)
 	m.gzip.register(r, reg, &m.delivered)
-	m.hits = newLimitHits(r.engine)
+	m.hits = newLimitHits(r.engine, r.http3)
 	reg.MustRegister(m.hits)
 	reg.MustRegister(engineCollector{r.engine})
+	if r.http3 != nil {
+		reg.MustRegister(http3Collector{r.http3})
+	}
 
 	limits := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "freshet_relay_limit", Help: "The limits in force."}, []string{"limit"})
 	reg.MustRegister(limits)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"freshet/relay/h3"
 	"freshet/relay/netloop"
 )
 
@@ -13,11 +14,12 @@ import (
 type limitHits struct {
 	// static after construction
 	engine *netloop.Engine
+	http3  *h3.Server // nil = there is none
 	own    map[limit]*atomic.Uint64
 }
 
-func newLimitHits(engine *netloop.Engine) limitHits {
-	h := limitHits{engine, make(map[limit]*atomic.Uint64)}
+func newLimitHits(engine *netloop.Engine, http3 *h3.Server) limitHits {
+	h := limitHits{engine, http3, make(map[limit]*atomic.Uint64)}
 	for _, l := range []limit{limitConnections, limitHandshakes, limitSubscribers, limitTopics, limitEventBytes,
 		limitPublishes, limitPublishKeys, limitAddressShare, limitMemory} {
 		h.own[l] = new(atomic.Uint64)
@@ -27,7 +29,7 @@ func newLimitHits(engine *netloop.Engine) limitHits {
 
 func (h limitHits) add(l limit) { h.own[l].Add(1) }
 
-// counts returns the sums of both.
+// counts returns the sums of them all.
 func (h limitHits) counts() map[limit]uint64 {
 	refused := h.engine.Stats().Refused
 	sums := make(map[limit]uint64, len(h.own))
@@ -37,6 +39,12 @@ func (h limitHits) counts() map[limit]uint64 {
 	sums[limitConnections] += refused.Connections + refused.Descriptors
 	sums[limitHandshakes] += refused.Handshakes
 	sums[limitAddressShare] += refused.Address
+	if h.http3 != nil {
+		stats := h.http3.Stats()
+		sums[limitConnections] += stats.RefusedFull
+		sums[limitHandshakes] += stats.RefusedHandshakes
+		sums[limitAddressShare] += stats.RefusedAddress
+	}
 	return sums
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"freshet/relay/h3"
 	"freshet/relay/netloop"
 	"freshet/ringbuf"
 )
@@ -22,6 +23,7 @@ type Relay struct {
 	topics    *topics
 	metrics   *metrics
 	engine    *netloop.Engine   // serves the public listeners
+	http3     *h3.Server        // serves Config.HTTP3; nil = there is none
 	deflater  *ringbuf.Deflater // nil = nothing is compressed
 
 	held held
@@ -61,7 +63,8 @@ func New(config Config) (*Relay, error) {
 	r.leaving, r.leave = context.WithCancel(context.Background())
 	r.stopped, r.stop = context.WithCancel(context.Background())
 	r.following = r.stopped
-	r.engine = newEngine(&r.config, r.Handler())
+	r.engine = newEngine(&r.config, advertise(r.config.HTTP3, r.Handler()))
+	r.http3 = newHTTP3(&r.config, r.Handler())
 	r.metrics = newMetrics(r, config.Metrics)
 	return r, nil
 }
@@ -88,7 +91,7 @@ func (r *Relay) unready() error {
 // came by, and the handler is done; or this goroutine, where somebody else
 // serves the handler.
 func (r *Relay) hand(w http.ResponseWriter, req *http.Request, t *topic, s netloop.Body) {
-	err := netloop.Take(w, req, s, t.fanout())
+	err := r.take(w, req, t, s)
 	switch {
 	case err == nil:
 	case errors.Is(err, netloop.ErrForeign):

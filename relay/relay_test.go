@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quic-go/quic-go/http3"
+
 	"freshet/origin/sse"
 )
 
@@ -72,6 +74,7 @@ func publishNumbers(t testing.TB, r *Relay, topic string, from, to int) {
 type servedRelay struct {
 	*Relay
 	plain, public, admin string // addresses
+	http3                string
 	roots                *x509.CertPool
 
 	cancel context.CancelFunc
@@ -92,6 +95,13 @@ func serveRelay(t testing.TB, c Config) *servedRelay {
 	}
 	c.Public, c.AdminListener = listen(), listen()
 	cert, roots := testCertificate()
+	if c.HTTP3 == nil {
+		udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.HTTP3 = udp
+	}
 	c.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
 	if c.Drain == 0 {
 		c.Drain = 200 * time.Millisecond
@@ -101,7 +111,7 @@ func serveRelay(t testing.TB, c Config) *servedRelay {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &servedRelay{Relay: r, plain: c.Plain.Addr().String(), public: c.Public.Addr().String(), admin: c.AdminListener.Addr().String(), roots: roots, cancel: cancel, done: make(chan error, 1)}
+	s := &servedRelay{Relay: r, plain: c.Plain.Addr().String(), public: c.Public.Addr().String(), admin: c.AdminListener.Addr().String(), http3: c.HTTP3.LocalAddr().String(), roots: roots, cancel: cancel, done: make(chan error, 1)}
 	go func() { s.done <- r.Run(ctx) }()
 	t.Cleanup(func() { s.shut(t) })
 	return s
@@ -136,10 +146,13 @@ func (s *servedRelay) protocols(t testing.TB) []protocol {
 		t.Cleanup(tr.CloseIdleConnections)
 		return protocol{name, url, &http.Client{Transport: tr}}
 	}
+	overQUIC := &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: s.roots, ServerName: "localhost"}, DisableCompression: true}
+	t.Cleanup(func() { overQUIC.Close() })
 	return []protocol{
 		make("http1", "http://"+s.plain, func(p *http.Protocols) { p.SetHTTP1(true) }),
 		make("h2c", "http://"+s.plain, func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) }),
 		make("h2", "https://"+s.public, func(p *http.Protocols) { p.SetHTTP2(true) }),
+		{"h3", "https://" + s.http3, &http.Client{Transport: overQUIC}},
 		make("http1-tls", "https://"+s.public, func(p *http.Protocols) { p.SetHTTP1(true) }),
 	}
 }

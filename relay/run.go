@@ -30,10 +30,20 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	serving, stopServing := context.WithCancel(context.Background())
 	defer stopServing()
-	failed := make(chan error, 2)
+	failed := make(chan error, 4)
 	if c.Public != nil || c.Plain != nil {
 		r.background.Go(func() {
 			if err := r.engine.Run(serving); err != nil {
+				failed <- fmt.Errorf("relay: %w", err)
+			}
+		})
+	}
+	if r.http3 != nil {
+		if err := r.http3.Serve(c.HTTP3); err != nil {
+			failed <- fmt.Errorf("relay: %w", err)
+		}
+		r.background.Go(func() {
+			if err := r.http3.Run(serving); err != nil {
 				failed <- fmt.Errorf("relay: %w", err)
 			}
 		})

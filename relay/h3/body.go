@@ -1,15 +1,20 @@
 package h3
 
-import "errors"
+import (
+	"fmt"
 
-// Causes that Body.Close is given.
+	"freshet/relay/netloop"
+)
+
+// Causes that Body.Close is given. Each wraps the one of netloop, so that a Body need not ask which of
+// the two it is served by.
 var (
 	// ErrStalled: the peer took no byte for Server.Stall.
-	ErrStalled = errors.New("h3: the peer takes nothing")
+	ErrStalled = fmt.Errorf("over HTTP/3: %w", netloop.ErrStalled)
 	// ErrShutdown: the server's drain time is over.
-	ErrShutdown = errors.New("h3: the server was shut down")
+	ErrShutdown = fmt.Errorf("over HTTP/3: %w", netloop.ErrShutdown)
 	// ErrGone: the peer closed the connection or reset the stream.
-	ErrGone = errors.New("h3: the peer is gone")
+	ErrGone = fmt.Errorf("over HTTP/3: %w", netloop.ErrGone)
 )
 
 // A Body is an endless response body that a loop pulls from. There is one call at a time, and none

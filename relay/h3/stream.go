@@ -3,12 +3,15 @@ package h3
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 	"github.com/quic-go/quic-go/quicvarint"
+
+	"freshet/relay/netloop"
 )
 
 // A stream is a response that Take gave to a loop. There are many, so it is small. quic-go's own part
@@ -47,7 +50,7 @@ const (
 )
 
 // ErrForeign is returned by Take for a request that no Server of this package serves.
-var ErrForeign = errors.New("h3: the request is not served by this package")
+var ErrForeign = fmt.Errorf("over HTTP/3: %w", netloop.ErrForeign)
 
 // Take answers 200 with the header that w has, and then sends body, woken by f, for as long as it
 // lasts. The handler must return, and must not use w any more. If there is an error, none of

@@ -38,7 +38,7 @@ func (r *returned) run(l *loop) {
 	l.server.stats.apart.Add(-1)
 	switch {
 	case r.err != nil:
-		if s.cause == nil && r.err == ErrStalled {
+		if s.cause == nil && errors.Is(r.err, ErrStalled) {
 			s.cause = ErrStalled
 		}
 		s.drop(s.goneCause(r.err))
