@@ -44,17 +44,19 @@ type loop struct {
 	out      []byte         // what is gathered for a connection
 	wire     []byte         // the same, encrypted
 	count    counts
-	begun    int  // requests, in this turn
-	seen     byte // by warm
+	begun    int           // requests, in this turn
+	yielded  time.Duration // when it last let others run, on the loop's clock
+	seen     byte          // by warm
 	draining bool
 	stopped  bool
 }
 
 const (
-	turnReads    = 64  // connections read in one turn
-	turnRequests = 256 // requests begun in one turn, about
-	turnMarks    = 512 // streams marked in one turn
-	turnBatches  = 16  // connections with waiting streams served in one turn, each up to turnBytes
+	longTurn     = time.Millisecond // after which others may run
+	turnReads    = 64               // connections read in one turn
+	turnRequests = 256              // requests begun in one turn, about
+	turnMarks    = 512              // streams marked in one turn
+	turnBatches  = 16               // connections with waiting streams served in one turn, each up to turnBytes
 )
 
 func newLoop(e *Engine, id int) *loop {
@@ -118,9 +120,16 @@ func (l *loop) work() error {
 		if !rests {
 			d = 0
 		}
+		if !rests && (l.begun > 0 || l.elapsed-l.yielded > longTurn) {
+			// Handlers come first: a loop that went on reading could start them faster than they run. And a
+			// loop with much to send would keep its processor until the scheduler takes it away, 10 ms later.
+			runtime.Gosched()
+			l.yielded = l.elapsed
+		}
 		err := l.poll.wait(d)
 		if rests {
 			l.inbox.rise()
+			l.yielded = time.Since(l.engine.start)
 		}
 		if err != nil {
 			return err
@@ -166,10 +175,6 @@ func (l *loop) turn() {
 		c := l.toMore.pop()
 		c.queued &^= toServeMore
 		c.serve(true)
-	}
-	if l.begun > 0 {
-		// Handlers come first: a loop that went on reading could start them faster than they run.
-		runtime.Gosched()
 	}
 }
 
