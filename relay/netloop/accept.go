@@ -112,13 +112,18 @@ func (l *listener) welcome(nc net.Conn) {
 	e := l.engine
 	e.counters.accepted.Add(1)
 	c := newConn(e, l.net.Addr(), nc)
-	if why := e.admission.admit(c, l.stopped()); why != admitted {
+	begin := func() {
+		setSocketOptions(nc, e.UnsentBytes, e.Unacked)
+		e.arrivals.Go(func() { c.arrive(l.secure) })
+	}
+	switch why := e.admission.admit(c, l.stopped(), begin); why {
+	case parked:
+	case admitted:
+		begin()
+	default:
 		e.counters.refused[why].Add(1)
 		l.refuse(nc)
-		return
 	}
-	setSocketOptions(nc, e.UnsentBytes, e.Unacked)
-	e.arrivals.Go(func() { c.arrive(l.secure) })
 }
 
 const (

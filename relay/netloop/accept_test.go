@@ -9,8 +9,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -118,6 +120,50 @@ func TestAddressesShare(t *testing.T) {
 	}
 	if r := s.engine.Stats().Refused; r.Address != 2 || r.Connections != 0 {
 		t.Errorf("refused %+v", r)
+	}
+}
+
+// A crowd behind one address is served in turn: nobody is refused, and an address of its own is not behind it.
+func TestHandshakesOfOneAddressTakeTurns(t *testing.T) {
+	const each, crowd = 4, 40
+	var a admission
+	a.init(100, 5, 0.8)
+	e := &Engine{}
+	one, other := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	var begun []*conn
+	come := func(source netip.Addr) (*conn, refusal) {
+		c := &conn{engine: e, source: source, accepted: time.Now()}
+		why := a.admit(c, nil, func() { begun = append(begun, c) })
+		if why == admitted {
+			begun = append(begun, c)
+		}
+		return c, why
+	}
+	var all []*conn
+	for i := range crowd {
+		c, why := come(one)
+		if want := map[bool]refusal{true: admitted, false: parked}[i < each]; why != want {
+			t.Fatalf("connection %d: %v, want %v", i, why, want)
+		}
+		all = append(all, c)
+	}
+	stranger, why := come(other)
+	if why != admitted {
+		t.Fatalf("another address: %v", why)
+	}
+	a.endHandshake(stranger)
+	for i := 0; i < len(begun); i++ { // each that ends lets the next begin
+		if open, handshakes := a.counts(); open != crowd+1 || handshakes > each {
+			t.Fatalf("%d connections, %d handshakes", open, handshakes)
+		}
+		a.endHandshake(begun[i])
+	}
+	begun = slices.DeleteFunc(begun, func(c *conn) bool { return c == stranger })
+	if !slices.Equal(begun, all) {
+		t.Errorf("%d of %d began, or not in the order they came", len(begun), crowd)
+	}
+	if _, handshakes := a.counts(); handshakes != 0 || len(a.parked) != 0 {
+		t.Errorf("%d handshakes and %d parkings are left", handshakes, len(a.parked))
 	}
 }
 

@@ -23,7 +23,8 @@ type admission struct {
 	addresses map[netip.Addr]int
 	pending   list.List // of *conn, oldest first: the handshakes in progress
 	perAddr   map[netip.Addr]int
-	freed     chan struct{} // closed and replaced when a handshake ends and somebody waits for it
+	parked    map[netip.Addr][]parking // connections whose address has its share of handshakes under way, first come first
+	freed     chan struct{}            // closed and replaced when a handshake ends and somebody waits for it
 	waiting   bool
 	emptied   chan struct{} // closed when open falls to 0, if somebody asked
 }
@@ -38,7 +39,15 @@ const (
 	refusedHandshakes         // Engine.Handshakes
 	refusedDescriptor         // the process has no descriptor left
 	refusals
+
+	parked refusal = -1 // not refused: admitted, and begun when it is its turn
 )
+
+// A parking is a connection that waits for its turn.
+type parking struct {
+	conn  *conn
+	begin func()
+}
 
 func (a *admission) init(connections, handshakes int, share float64) {
 	a.connections, a.handshakes = connections, handshakes
@@ -47,6 +56,7 @@ func (a *admission) init(connections, handshakes int, share float64) {
 	a.patience = time.Second
 	a.addresses = make(map[netip.Addr]int)
 	a.perAddr = make(map[netip.Addr]int)
+	a.parked = make(map[netip.Addr][]parking)
 	a.freed = make(chan struct{})
 }
 
@@ -69,7 +79,11 @@ func sourceOf(addr net.Addr) netip.Addr {
 // handshakes are taken it makes the oldest one give way if that has had its time, and
 // otherwise waits for one that ends: a storm of clients is better served in turn, from
 // the listener's backlog, than refused. It gives up when done is closed.
-func (a *admission) admit(c *conn, done <-chan struct{}) refusal {
+//
+// A connection whose address has its share of the handshakes is parked: begin is called when one of
+// these ends, and it keeps nobody of another address waiting. Parked ones are bounded by their address's share
+// of the connections.
+func (a *admission) admit(c *conn, done <-chan struct{}, begin func()) refusal {
 	for {
 		a.mu.Lock()
 		switch {
@@ -79,23 +93,15 @@ func (a *admission) admit(c *conn, done <-chan struct{}) refusal {
 		case a.addresses[c.source] >= a.ofAddress:
 			a.mu.Unlock()
 			return refusedAddress
+		case a.pending.Len() < a.handshakes && a.perAddr[c.source] >= a.handshakesEach:
+			a.count(c)
+			a.park(parking{c, begin})
+			a.mu.Unlock()
+			return parked
 		}
 		if a.pending.Len() < a.handshakes {
-			if a.perAddr[c.source] >= a.handshakesEach {
-				// Its own oldest one gives way rather than somebody else's.
-				if old := a.oldest(c); old != nil && time.Since(old.accepted) > a.patience {
-					a.endHandshakeLocked(old)
-					old.interrupt()
-					old.engine.counters.refused[refusedHandshakes].Add(1)
-				} else {
-					a.mu.Unlock()
-					return refusedHandshakes
-				}
-			}
-			a.open++
-			a.addresses[c.source]++
-			a.perAddr[c.source]++
-			c.pending = a.pending.PushBack(c)
+			a.count(c)
+			a.beginHandshake(c)
 			a.mu.Unlock()
 			return admitted
 		}
@@ -123,14 +129,46 @@ func (a *admission) admit(c *conn, done <-chan struct{}) refusal {
 	}
 }
 
-// oldest is the oldest handshake from c's address. a.mu is held.
-func (a *admission) oldest(c *conn) *conn {
-	for e := a.pending.Front(); e != nil; e = e.Next() {
-		if old := e.Value.(*conn); old.source == c.source {
-			return old
+// count counts c in as a connection. a.mu is held, here and below.
+func (a *admission) count(c *conn) {
+	a.open++
+	a.addresses[c.source]++
+}
+
+func (a *admission) beginHandshake(c *conn) {
+	c.accepted = time.Now() // its time runs from here
+	a.perAddr[c.source]++
+	c.pending = a.pending.PushBack(c)
+}
+
+// park lets p wait for its turn. Behind one address there may be a crowd whose handshakes take their time, so
+// they give way later than they would to others.
+func (a *admission) park(p parking) {
+	source := p.conn.source
+	a.parked[source] = append(a.parked[source], p)
+	if len(a.parked[source]) == 1 {
+		time.AfterFunc(3*a.patience, func() { a.relieve(source) })
+	}
+}
+
+// relieve makes handshakes of an address that have had their time give way, as long as somebody waits, and looks
+// again later.
+func (a *admission) relieve(source netip.Addr) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.parked[source]) == 0 {
+		return
+	}
+	time.AfterFunc(a.patience, func() { a.relieve(source) })
+	for e := a.pending.Front(); e != nil && len(a.parked[source]) > 0; {
+		old := e.Value.(*conn)
+		e = e.Next()
+		if old.source == source && time.Since(old.accepted) > 3*a.patience {
+			old.interrupt()
+			a.endHandshakeLocked(old)
+			old.engine.counters.refused[refusedHandshakes].Add(1)
 		}
 	}
-	return nil
 }
 
 // endHandshake says that c has arrived, or failed to.
@@ -147,6 +185,14 @@ func (a *admission) endHandshakeLocked(c *conn) {
 	a.pending.Remove(c.pending)
 	c.pending = nil
 	decrement(a.perAddr, c.source)
+	if waiting := a.parked[c.source]; len(waiting) > 0 {
+		if a.parked[c.source] = waiting[1:]; len(waiting) == 1 {
+			delete(a.parked, c.source)
+		}
+		a.beginHandshake(waiting[0].conn)
+		waiting[0].begin()
+		return // the place is taken
+	}
 	if a.waiting {
 		a.waiting = false
 		close(a.freed)
@@ -190,12 +236,19 @@ func (a *admission) empty() <-chan struct{} {
 	return c
 }
 
-// closeHandshakes ends those that are still in progress.
+// closeHandshakes ends those that are still in progress, and those that wait for their turn.
 func (a *admission) closeHandshakes() {
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	waiting := a.parked
+	a.parked = make(map[netip.Addr][]parking)
 	for e := a.pending.Front(); e != nil; e = e.Next() {
 		e.Value.(*conn).interrupt()
+	}
+	a.mu.Unlock()
+	for _, ps := range waiting {
+		for _, p := range ps {
+			_ = p.conn.Close()
+		}
 	}
 }
 

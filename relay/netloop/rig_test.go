@@ -101,7 +101,7 @@ func (r *rig) connect(settings ...http2.Setting) *rigConn {
 func (r *rig) bare() *rigConn {
 	c := &rigConn{r: r, socket: &fakeSocket{room: plenty}}
 	c.conn = newConn(r.e, inProcess{}, pipeEnd{})
-	if why := r.e.admission.admit(c.conn, nil); why != admitted {
+	if why := r.e.admission.admit(c.conn, nil, nil); why != admitted {
 		r.t.Fatalf("not admitted: %v", why)
 	}
 	r.e.admission.endHandshake(c.conn)
