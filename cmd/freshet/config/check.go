@@ -56,10 +56,16 @@ func (l *loader) checkListen() {
 		}
 		taken[*a.address] = a.key
 	}
+	if secret := len(listen.HTTP3Secret); secret > 0 && secret < leastSecret {
+		l.complain("listen.http3_secret", fmt.Sprintf("has %d characters, fewer than %d", secret, leastSecret))
+	}
 	if listen.Public == "" && listen.Plain == "" {
 		l.complain("listen", "public and plain are both off: nobody could subscribe")
 	}
 }
+
+// leastSecret is how long listen.http3_secret must be, in bytes.
+const leastSecret = 32
 
 // checkAddress refuses what cannot be listened on, and says what was probably meant.
 func checkAddress(address string) error {

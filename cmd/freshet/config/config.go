@@ -54,10 +54,13 @@ type Config struct {
 // Listen holds the addresses to listen on, HOST:PORT each. Empty is off.
 type Listen struct {
 	Public string `key:"public"` // TLS
+	HTTP3  bool   `key:"http3"`  // also over UDP on the port of Public
 	Plain  string `key:"plain"`  // HTTP/1.1 and h2c
 	Admin  string `key:"admin"`
 
 	AdminHosts []string `key:"admin_hosts"` // names it is reached by, besides localhost and addresses
+
+	HTTP3Secret string `key:"http3_secret"` // what a successor tells the clients of a dead relay by
 }
 
 // TLS says which certificate the public listener shows.
@@ -139,7 +142,7 @@ type Feed struct {
 // Default returns the configuration of a relay that was told nothing.
 func Default() *Config {
 	return &Config{
-		Listen: Listen{Plain: "127.0.0.1:8080", Admin: "127.0.0.1:8081"},
+		Listen: Listen{HTTP3: true, Plain: "127.0.0.1:8080", Admin: "127.0.0.1:8081"},
 		Topics: Topics{
 			Events: 4096,
 			Bytes:  1 << 20,
@@ -148,7 +151,7 @@ func Default() *Config {
 			Forget: 24 * time.Hour,
 		},
 		Limits: Limits{
-			Handshakes:           128,
+			Handshakes:           512,
 			StreamsPerConnection: 1000,
 			Subscribers:          1_000_000,
 			Topics:               100_000,

@@ -84,6 +84,8 @@ func setText(v reflect.Value, text string) error {
 	case *string:
 		*target = text
 		return nil
+	case *bool:
+		return set(target, parseSwitch, text)
 	case *int:
 		return set(target, parseCount, text)
 	case *float64:
@@ -98,6 +100,16 @@ func set[T any](target *T, parse func(string) (T, error), text string) error {
 		*target = value
 	}
 	return err
+}
+
+func parseSwitch(text string) (bool, error) {
+	switch text {
+	case "true", "on":
+		return true, nil
+	case "false", "off":
+		return false, nil
+	}
+	return false, fmt.Errorf("%q is neither true nor false", text)
 }
 
 func parseCount(text string) (int, error) {
