@@ -10,6 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
+
 	"freshet/origin/sse"
 )
 
@@ -20,6 +23,7 @@ type dialFlags struct {
 	urls     repeated
 	ca       string
 	insecure bool
+	http3    bool
 }
 
 func defineDial(flags *flag.FlagSet) *dialFlags {
@@ -27,6 +31,7 @@ func defineDial(flags *flag.FlagSet) *dialFlags {
 	flags.Var(&d.urls, "url", "the relay's `URL` (or FRESHET_URL; default "+defaultURL+"); repeat it for others to turn to")
 	flags.StringVar(&d.ca, "ca", "", "trust the authorities in this PEM `FILE` too")
 	flags.BoolVar(&d.insecure, "insecure", false, "take any certificate")
+	flags.BoolVar(&d.http3, "h3", false, "speak HTTP/3; needs an https URL")
 	return d
 }
 
@@ -41,6 +46,9 @@ func (d *dialFlags) relays(t *terminal) ([]string, error) {
 		u, err := url.Parse(text)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 			return nil, &usageError{text: fmt.Sprintf("-url %q is not a URL of the form http(s)://HOST:PORT", text)}
+		}
+		if d.http3 && u.Scheme != "https" {
+			return nil, &usageError{text: fmt.Sprintf("-h3 needs an https URL, not %q", text)}
 		}
 		bases[i] = strings.TrimRight(text, "/")
 	}
@@ -59,6 +67,12 @@ func (d *dialFlags) client() (*http.Client, error) {
 			return nil, err
 		}
 		transport.TLSClientConfig.RootCAs = roots
+	}
+	if d.http3 {
+		return &http.Client{Transport: &http3.Transport{
+			TLSClientConfig: transport.TLSClientConfig,
+			QUICConfig:      &quic.Config{MaxIdleTimeout: 30 * time.Second, KeepAlivePeriod: 10 * time.Second},
+		}}, nil
 	}
 	return &http.Client{Transport: transport}, nil
 }

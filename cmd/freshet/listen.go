@@ -13,6 +13,7 @@ import (
 // listeners are the relay's sockets. One that is off is nil.
 type listeners struct {
 	public, plain, admin net.Listener
+	http3                net.PacketConn
 }
 
 // openListeners opens them all, or none and tells everything that is in the way.
@@ -37,11 +38,37 @@ func openListeners(c config.Listen) (*listeners, error) {
 		}
 		*want.listener = opened
 	}
+	if c.HTTP3 && l.public != nil {
+		if err := l.openHTTP3(c.Public); err != nil {
+			all = append(all, err)
+		}
+	}
 	if len(all) > 0 {
 		l.close()
 		return nil, errors.Join(all...)
 	}
 	return l, nil
+}
+
+// openHTTP3 opens the UDP port of the public listener's number. Where any number would do,
+// it looks for one that is free for both.
+func (l *listeners) openHTTP3(address string) error {
+	for again := 10; ; again-- {
+		opened, err := net.ListenPacket("udp", l.public.Addr().String())
+		if err == nil {
+			l.http3 = opened
+			return nil
+		}
+		if !strings.HasSuffix(address, ":0") || again == 0 {
+			return fmt.Errorf("listen.http3: cannot listen on UDP %s beside the public listener: %w; turn HTTP/3 off with -set listen.http3=false", l.public.Addr(), err)
+		}
+		other, err := net.Listen("tcp", address)
+		if err != nil {
+			return explainListen("public", address, err)
+		}
+		l.public.Close()
+		l.public = other
+	}
 }
 
 // close closes those that are open; nil is none.
@@ -53,6 +80,9 @@ func (l *listeners) close() {
 		if open != nil {
 			open.Close()
 		}
+	}
+	if l.http3 != nil {
+		l.http3.Close()
 	}
 }
 

@@ -59,6 +59,7 @@ func openService(c *config.Config, log *slog.Logger, pages http.Handler) (*servi
 // openRelay joins the relay with all that is open already.
 func (s *service) openRelay(rc relay.Config, registry *prometheus.Registry, pages http.Handler) (err error) {
 	rc.Public, rc.Plain, rc.AdminListener = s.listeners.public, s.listeners.plain, s.listeners.admin
+	rc.HTTP3 = s.listeners.http3
 	rc.Pages, rc.Log, rc.Metrics = pages, s.log, registry
 	if s.certificate != nil {
 		rc.TLS = s.certificate.config()
@@ -75,7 +76,8 @@ func (s *service) openRelay(rc relay.Config, registry *prometheus.Registry, page
 // relayConfig is the part of the configuration that is the relay's.
 func relayConfig(c *config.Config) relay.Config {
 	return relay.Config{
-		AdminHosts: c.Listen.AdminHosts,
+		AdminHosts:  c.Listen.AdminHosts,
+		HTTP3Secret: []byte(c.Listen.HTTP3Secret),
 		Topics: relay.Topics{
 			Events:   c.Topics.Events,
 			Bytes:    int(c.Topics.Bytes),

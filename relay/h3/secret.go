@@ -13,7 +13,7 @@ const secretBytes = 32
 
 // deriveKeys gives the transport the keys that outlive the process.
 func (s *Server) deriveKeys(t *quic.Transport) error {
-	if s.Secret == nil {
+	if len(s.Secret) == 0 {
 		return nil
 	}
 	if len(s.Secret) < secretBytes {

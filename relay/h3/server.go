@@ -24,7 +24,7 @@ type Server struct {
 	TLS *tls.Config
 	// Secret makes what outlives the process: stateless resets (RFC 9000 10.3), by which clients of
 	// a process that died learn of it from its successor, and address tokens (8.1.3). At
-	// least 32 bytes, the same for all that serve one address; nil = random, so a
+	// least 32 bytes, the same for all that serve one address; none = random, so a
 	// client of a dead process waits for its idle timeout.
 	Secret []byte
 	// Loops is the number of loops; 0 = one for each processor that Go uses.

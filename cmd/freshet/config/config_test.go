@@ -37,7 +37,7 @@ func TestReferenceIsTheDefaults(t *testing.T) {
 // every value changed, the configuration must differ from the defaults in every key.
 func TestReferenceHasEveryKey(t *testing.T) {
 	sections := []string{""}
-	line := regexp.MustCompile(`^( *)([a-z_]+):`)
+	line := regexp.MustCompile(`^( *)([a-z0-9_]+):`)
 	in := map[string]bool{}
 	for _, text := range strings.Split(Reference, "\n") {
 		if m := line.FindStringSubmatch(text); m != nil {
