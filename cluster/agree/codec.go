@@ -158,7 +158,7 @@ var codes = [...]code{
 	24: codeOf(func(c *coder, m *Adopted) {
 		c.topic(&m.Topic)
 		c.number(&m.Serial)
-		list(c, &m.Places, (*coder).alias)
+		list(c, &m.Places, (*coder).adoption)
 	}),
 	25: codeOf(func(c *coder, m *Where) {
 		c.topic(&m.Topic)
@@ -291,6 +291,8 @@ func list[T any](c *coder, v *[]T, item func(*coder, *T)) {
 func (c *coder) position(p *Position) { c.number(&p.Epoch); c.number(&p.Seq) }
 func (c *coder) span(s *Span)         { c.number(&s.Epoch); c.number(&s.First) }
 func (c *coder) alias(a *Alias)       { c.position(&a.Former); c.number(&a.Seq) }
+
+func (c *coder) adoption(a *Adoption) { c.position(&a.Former); c.position(&a.At) }
 
 func (c *coder) lineage(l *Lineage) { list(c, (*[]Span)(l), (*coder).span) }
 

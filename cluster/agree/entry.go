@@ -44,7 +44,10 @@ func sum(body []byte) uint64 {
 
 func (e *Entry) size() int { return len(e.Body) + len(e.ID) + len(e.Key) }
 
-// Alias says that the entry at Seq of the canonical log also stood at Former. Seq zero: it has no place (see merge.go).
+// Adoption says where the owner has put an event that stood at Former; zero: nowhere, see Relay.merge.
+type Adoption struct{ Former, At Position }
+
+// Alias says that the entry at Seq of the log also stood at Former.
 type Alias struct {
 	Former Position
 	Seq    uint64

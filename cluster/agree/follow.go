@@ -11,6 +11,7 @@ type upward struct {
 	direct   bool      // asked as the owner
 	owner    bool      // the parent owns the topic, it says: only then may others follow from here
 	straight bool      // do not try the regional parent again until something works
+	holder   string    // of the log that comes, as the parent says
 	leaving  time.Time // since when it waits for the parent's leave to drop the log
 	retry    time.Time
 	hops     int    // redirects since the last pause
@@ -104,6 +105,7 @@ func (r *Relay) onBegin(t *topic, from string, m Begin) {
 		t.unlearn(t.holder)
 	}
 	t.learn(r, m.Holder, m.Epoch)
+	u.holder = m.Holder
 	u.begun, u.owner, u.straight, u.hops = true, m.Holder == from, false, 0
 	t.goal = m.Goal
 	if !m.Lag {

@@ -21,10 +21,7 @@ func (r *Relay) offerOrphans(t *topic) {
 		return
 	}
 	o := &t.offer
-	to := t.holder
-	if t.role == standby {
-		to = t.second.owner
-	}
+	to := t.source()
 	if !r.usable(to) || to == r.cfg.Name {
 		return
 	}
@@ -39,7 +36,8 @@ func (r *Relay) offerOrphans(t *topic) {
 	m := Offer{Topic: Topic(t.name), Lost: t.target().lost}
 	size := 0
 	for _, e := range t.orphans {
-		if _, placed := t.placed[e.Position]; placed {
+		l := t.target()
+		if at, placed := t.placed[e.Position]; placed && (at == (Position{}) || at.Seq > l.head() || l.has(at)) {
 			continue
 		}
 		if size += len(e.Body); len(m.Entries) == offerEntries || len(m.Entries) > 0 && size > offerBytes {
@@ -55,6 +53,18 @@ func (r *Relay) offerOrphans(t *topic) {
 	o.to, o.serial, o.sent = to, m.Serial, r.now
 	r.send(to, m)
 	r.at(t, r.now.Add(r.cfg.Silence))
+}
+
+// source is the owner of the log that is copied here: who places what this relay holds beyond the fork, and who knows how
+// a subscriber goes on. Another owner, of another branch, would answer for its own log.
+func (t *topic) source() string {
+	switch {
+	case t.role == standby:
+		return t.second.owner
+	case t.up.begun:
+		return t.up.holder
+	}
+	return ""
 }
 
 // onOffer merges a branch that lost; the answer waits until all of it is committed.
@@ -73,19 +83,19 @@ func (r *Relay) onOffer(t *topic, from string, m Offer) {
 // adoptOwn merges what this relay itself held beyond the fork, when it becomes the owner.
 func (r *Relay) adoptOwn(t *topic) {
 	for _, p := range r.merge(t, t.orphans, nil) {
-		t.placed[p.Former] = p.Seq
+		t.placed[p.Former] = p.At
 	}
 }
 
 // merge appends what the log lacks of a branch, as new commits that remember where they stood. What it has already, by
 // publish key or origin id, learns the other position as an alias. Events that a feed brought without an origin id are
 // not merged: this side pulled them itself.
-func (r *Relay) merge(t *topic, entries []Entry, lost []Branch) []Alias {
+func (r *Relay) merge(t *topic, entries []Entry, lost []Branch) []Adoption {
 	l := t.target()
 	for _, b := range lost {
 		l.lose(b)
 	}
-	places := make([]Alias, 0, len(entries))
+	places := make([]Adoption, 0, len(entries))
 	for _, e := range entries {
 		seq, known := l.find(e)
 		switch {
@@ -99,11 +109,14 @@ func (r *Relay) merge(t *topic, entries []Entry, lost []Branch) []Alias {
 			e.Position, e.Former = Position{Epoch: t.own.epoch, Seq: l.head() + 1}, former
 			e.Commit = r.now.UnixMilli()
 			l.append(e)
-			seq = e.Seq
-			places = append(places, Alias{former[0], seq})
+			places = append(places, Adoption{former[0], e.Position})
 			continue
 		}
-		places = append(places, Alias{e.Position, seq})
+		at := Position{}
+		if known {
+			at = l.position(seq)
+		}
+		places = append(places, Adoption{e.Position, at})
 	}
 	t.mark(r)
 	return places
@@ -140,7 +153,7 @@ func (r *Relay) onAdopted(t *topic, from string, m Adopted) {
 	}
 	for _, p := range m.Places {
 		if t.placed != nil {
-			t.placed[p.Former] = p.Seq
+			t.placed[p.Former] = p.At
 		}
 	}
 	t.offer = offering{}

@@ -198,7 +198,7 @@ type (
 	Adopted struct {
 		Topic
 		Serial uint64
-		Places []Alias
+		Places []Adoption
 	}
 	// Where asks the owner how a subscriber goes on.
 	Where struct {

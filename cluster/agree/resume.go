@@ -81,10 +81,7 @@ func (r *Relay) settleResume(t *topic, s *resume) (Route, bool) {
 	if s.there != nil && s.there.Found == Unknown && t.staged == nil {
 		return route, true
 	}
-	to := t.holder
-	if t.role == standby {
-		to = t.second.owner
-	}
+	to := t.source()
 	if !s.asked && r.usable(to) && !s.retry.After(r.now) {
 		s.asked, s.retry = true, r.now.Add(r.cfg.Silence)
 		r.send(to, Where{Topic(t.name), s.ticket, s.place})

@@ -36,7 +36,7 @@ func (w *world) mutated(from, to *node, m Message) Message {
 		}
 	case forgetOffer: // the owner says that it has what it was offered, and has not looked
 		if o, ok := m.(Offer); ok {
-			places := make([]Alias, len(o.Entries))
+			places := make([]Adoption, len(o.Entries))
 			for i, e := range o.Entries {
 				places[i].Former = e.Position
 			}
@@ -60,7 +60,7 @@ func (w *world) mutated(from, to *node, m Message) Message {
 		case Adopted:
 			x.Places = slices.Clone(x.Places)
 			for i := range x.Places {
-				x.Places[i].Seq = 0
+				x.Places[i].At = Position{}
 			}
 			return x
 		}

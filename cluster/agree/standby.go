@@ -13,8 +13,12 @@ type standing struct {
 // onEnlist makes this relay the standby, unless it has promised otherwise.
 func (r *Relay) onEnlist(t *topic, from string, m Enlist) {
 	r.sight(m.Epoch)
-	if t.fence > m.Base && t.promised != from || m.Epoch < t.fence {
-		r.send(from, Refuse{Topic: Topic(t.name), Epoch: m.Epoch, Fence: t.fence, Holder: t.promised})
+	promise := fence{epoch: t.fence, to: t.promised}
+	if v := t.vow; v.epoch > m.Base && v.to != from && promise.to == from {
+		promise = v // an earlier one, to somebody else, which this claim does not descend from either
+	}
+	if promise.epoch > m.Base && promise.to != from || m.Epoch < t.fence {
+		r.send(from, Refuse{Topic: Topic(t.name), Epoch: m.Epoch, Fence: promise.epoch, Holder: promise.to})
 		if t.role == owner {
 			r.verify(t)
 		}

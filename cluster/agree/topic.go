@@ -27,11 +27,11 @@ type topic struct {
 	due     time.Time // of the next reconcile
 	ranking ranking
 
-	log     *Log                // what is shown here
-	staged  *Log                // the canonical log, while log is a branch that lost
-	goal    uint64              // staged must be visible up to here before it is shown
-	orphans []Entry             // what this relay holds beyond the fork and the owner may lack
-	placed  map[Position]uint64 // where the owner put them
+	log     *Log                  // what is shown here
+	staged  *Log                  // the canonical log, while log is a branch that lost
+	goal    uint64                // staged must be visible up to here before it is shown
+	orphans []Entry               // what this relay holds beyond the fork and the owner may lack
+	placed  map[Position]Position // where the owner put them; zero: nowhere
 
 	fence    uint64 // highest epoch promised to anybody
 	promised string // to whom
@@ -234,7 +234,7 @@ func (r *Relay) receive(t *topic, c Copy) {
 func (t *topic) stage(l *Log) {
 	t.staged = l
 	if t.placed == nil {
-		t.placed = map[Position]uint64{}
+		t.placed = map[Position]Position{}
 	}
 }
 
@@ -264,20 +264,23 @@ func (r *Relay) swap(t *topic) {
 		return
 	}
 	for _, o := range t.orphans {
-		seq, known := t.placed[o.Position] // zero: the owner has no place for it
-		if !known {
-			seq, known = l.former[o.Position]
+		at, known := t.placed[o.Position]
+		if known && at != (Position{}) && !l.has(at) {
+			return // not here yet, or the word of another log's owner
+		}
+		if seq, here := l.former[o.Position]; !known && here {
+			at, known = l.position(seq), true
 		}
 		if !known && l.has(o.Position) {
-			seq, known = o.Seq, true
+			at, known = o.Position, true
 		}
-		if !known || seq > l.visible {
+		if !known || at.Seq > l.visible {
 			return
 		}
 	}
 	for _, o := range t.orphans { // in the order of the branch, so that a resume finds them
-		if seq := t.placed[o.Position]; seq != 0 {
-			l.alias(seq, o.Position)
+		if at := t.placed[o.Position]; at.Seq != 0 {
+			l.alias(at.Seq, o.Position)
 		}
 	}
 	t.log, t.staged, t.orphans, t.placed, t.offer = l, nil, nil, nil, offering{}
