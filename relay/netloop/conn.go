@@ -43,12 +43,12 @@ type conn struct {
 	waiting  *stream  // streams to be served each for itself, a circle of which this is the last
 	streams  int32    // open ones
 	handlers int32    // requests in their handlers, also of streams that are gone
-	ignored  int32    // bytes that a HTTP/1.1 subscriber sent after its request
+	arrived  int32    // bytes: of HTTP/1.1 after the request, of HTTP/2 while partial, since begun
 	alarm    alarm
 	phase    phase
 	queued   queued
 	gathered bool // what the tls.Conn writes goes into loop.wire, to be written at once
-	partial  bool // a frame or header has begun; at begun
+	partial  bool // the last read ended within a header or a frame; at begun none had
 	begun    tick
 	finSent  bool   // by closing
 	hurried  bool   // by leaving: Shutdown was called again

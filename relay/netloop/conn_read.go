@@ -85,10 +85,13 @@ func (c *conn) receive(p []byte) {
 	if c.http2 == nil {
 		// A subscriber of HTTP/1.1 has said all it can. What it pipelines after is dropped, up to
 		// an amount that nobody sends by mistake.
-		if c.ignored += int32(len(p)); c.ignored > maxIgnored {
+		if c.arrived += int32(len(p)); c.arrived > maxIgnored {
 			c.abort(ErrGone)
 		}
 		return
+	}
+	if c.partial {
+		c.arrived += int32(len(p))
 	}
 	if err := c.http2.Receive(c.loop.now, p); err != nil {
 		c.engine.log.Debug("connection error", "remote", c.remote, "err", err)
@@ -107,12 +110,15 @@ func (c *conn) afterReceive() {
 		c.since = c.loop.tick
 		c.setAlarm()
 	}
-	if partial := c.http2.Partial(); partial && !c.partial && c.phase > opening {
+	switch {
+	case !c.http2.Partial() || c.phase == opening:
+		c.partial = false
+	case !c.partial || int(c.arrived) > 4*c.engine.HeaderBytes:
+		// More than any block or frame that h2 lets by has come: another has begun.
+		c.partial = true
+		c.arrived = 0
 		c.begun = c.loop.tick
 		c.loop.wheel.setBefore(&c.alarm, c.begun+c.loop.header)
-		c.partial = true
-	} else {
-		c.partial = partial
 	}
 	if len(c.http2.Output()) > 0 || c.http2.Done() {
 		c.loop.queueServe(c)

@@ -191,6 +191,30 @@ type peer struct {
 	*http2.Framer
 }
 
+// dialPeerOver connects by TLS through write.
+func (s *site) dialPeerOver(write func(w io.Writer, p []byte) (int, error)) *peer {
+	s.t.Helper()
+	nc, err := net.Dial("tcp", s.secure)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { nc.Close() })
+	tc := tls.Client(writer{nc, write}, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	if _, err := io.WriteString(tc, http2.ClientPreface); err != nil {
+		s.t.Fatal(err)
+	}
+	p := &peer{t: s.t, Conn: tc, Framer: http2.NewFramer(tc, tc)}
+	p.ok(p.WriteSettings())
+	return p
+}
+
+type writer struct {
+	net.Conn
+	write func(w io.Writer, p []byte) (int, error)
+}
+
+func (w writer) Write(p []byte) (int, error) { return w.write(w.Conn, p) }
+
 // dialPeer connects in plain text, or with secure by TLS, and sends the preface with settings.
 func (s *site) dialPeer(secure bool, settings ...http2.Setting) *peer {
 	s.t.Helper()
