@@ -32,9 +32,9 @@ func defineBench(flags *flag.FlagSet) action {
 	var load bench.Load
 	flags.StringVar(&load.URL, "url", "http://127.0.0.1:8080", "the relay; https for TLS")
 	flags.StringVar(&load.PublishURL, "publish-url", "", "publish to this relay instead")
-	flags.StringVar(&load.Protocol, "proto", "", "h1, h2 (over TLS) or h2c; default h1, with https h2")
+	flags.StringVar(&load.Protocol, "proto", "", "h1, h2 (over TLS), h2c or h3; default h1, with https h2")
 	flags.IntVar(&load.Connections, "connections", 100, "connections to open")
-	flags.IntVar(&load.Streams, "streams", 1, "streams on each connection (h2, h2c)")
+	flags.IntVar(&load.Streams, "streams", 1, "streams on each connection (not with h1)")
 	flags.IntVar(&load.Topics, "topics", 1, "topics to deal the streams to")
 	flags.Float64Var(&load.Rate, "rate", 20, "events a second, over all topics")
 	flags.IntVar(&load.Size, "size", 200, "bytes of an event's data")
@@ -42,9 +42,15 @@ func defineBench(flags *flag.FlagSet) action {
 	flags.DurationVar(&load.Warmup, "warmup", time.Second, "how long to publish before")
 	flags.DurationVar(&load.Idle, "idle", 0, "how long to hold the streams before anything is published")
 	flags.IntVar(&load.Replay, "replay", 0, "publish so many events first and measure their replay to all streams")
+	flags.BoolVar(&load.Gzip, "gzip", false, "ask for compressed streams; some are decoded and checked")
+	flags.BoolVar(&load.Lifelike, "lifelike", false, "fill events with text like that of a match, not with one letter")
 	flags.IntVar(&load.Sources, "sources", 0, "loopback addresses to connect from; default: as many as the ports of each need")
 	flags.IntVar(&load.ServerPID, "pid", 0, "the relay's process, to report its CPU and memory")
 	flags.BoolVar(&load.Insecure, "insecure", false, "take any certificate")
+	flags.BoolFunc("h3", "the same as -proto h3", func(string) error {
+		load.Protocol = "h3"
+		return nil
+	})
 	asJSON := flags.Bool("json", false, "print the result as JSON")
 	suite := flags.Bool("suite", false, "start relays and print the table of figures")
 	filter := flags.String("case", "", "with -suite: only the cases whose name contains this")

@@ -24,7 +24,7 @@ import (
 type Load struct {
 	URL         string        // of the relay; https means TLS; default http://127.0.0.1:8080
 	PublishURL  string        // of the relay that is published to; default: URL
-	Protocol    string        // "h1", "h2" (over TLS) or "h2c"; default: h1, over TLS h2
+	Protocol    string        // "h1", "h2" (over TLS), "h2c" or "h3"; default: h1, over TLS h2
 	Connections int           // default 100
 	Streams     int           // a connection; default 1, and with h1 never more
 	Topics      int           // the streams are dealt to so many topics in turn; default 1
@@ -34,6 +34,8 @@ type Load struct {
 	Warmup      time.Duration // published before the measurement; default 1 s
 	Idle        time.Duration // how long to hold the streams without an event, before anything is published; default 0
 	Replay      int           // events published before anybody subscribes; then all subscribe from the oldest, which is what is measured; default 0
+	Gzip        bool          // subscribe to compressed streams; of these the events are counted, and some streams decoded at the end
+	Lifelike    bool          // pad events with text as events have it, not with one letter
 	Sources     int           // local addresses 127.0.0.1, 127.0.0.2, ... the connections come from; default as many as 25,000 each need
 	Token       string        // bearer token for publishing
 	ServerPID   int           // the relay's process: its CPU and memory are reported; 0: not known
@@ -103,6 +105,9 @@ func (l Load) check() error {
 	if l.Replay < 0 {
 		return fmt.Errorf("-replay %d: must not be negative", l.Replay)
 	}
+	if l.Gzip && l.Replay > 0 {
+		return errors.New("-gzip: the events of a replay cannot be counted")
+	}
 	if l.Protocol == "h1" && l.Streams > 1 {
 		return errors.New("-streams: an HTTP/1.1 connection carries one stream; use more connections")
 	}
@@ -135,10 +140,10 @@ func (l Load) target(ctx context.Context) (target, error) {
 		return target{}, fmt.Errorf("-url %q: %w", l.URL, err)
 	}
 	t := target{remote: parsed, scheme: u.Scheme, authority: u.Host}
-	alpn := map[string]string{"h1": "http/1.1", "h2": "h2"}[l.Protocol]
+	alpn := map[string]string{"h1": "http/1.1", "h2": "h2", "h3": "h3"}[l.Protocol]
 	switch {
 	case u.Scheme == "https" && alpn == "":
-		return t, fmt.Errorf("-proto %s: over https it is h1 or h2", l.Protocol)
+		return t, fmt.Errorf("-proto %s: over https it is h1, h2 or h3", l.Protocol)
 	case u.Scheme == "https":
 		t.secure = &tls.Config{ServerName: u.Hostname(), InsecureSkipVerify: l.Insecure, NextProtos: []string{alpn}, ClientSessionCache: nil}
 	case l.Protocol != "h1" && l.Protocol != "h2c":
@@ -153,11 +158,13 @@ type run struct {
 	target
 	topics  []string
 	pollers []*poller
+	http3   []*http3Client // one for each poller, with h3
 
 	connected atomic.Int64
 	broken    atomic.Int64
-	mu        sync.Mutex // guards fault
+	mu        sync.Mutex // guards what follows
 	fault     error      // the first connection error
+	kept      []*packed  // streams to decode at the end
 }
 
 // Run connects, publishes, checks and reports. It returns a Result also with ErrIncomplete; it stops early,
@@ -183,6 +190,15 @@ func (l Load) Run(ctx context.Context) (*Result, error) {
 		}
 		defer p.close()
 		r.pollers = append(r.pollers, p)
+		if l.Protocol != "h3" {
+			continue
+		}
+		c, err := newHTTP3Client(p)
+		if err != nil {
+			return nil, err
+		}
+		defer c.close()
+		r.http3 = append(r.http3, c)
 	}
 	return r.measure(ctx)
 }
@@ -224,9 +240,13 @@ func (r *run) subscribe(ctx context.Context) error {
 }
 
 func (r *run) connect(i int) {
+	if r.Protocol == "h3" {
+		r.connectHTTP3(i)
+		return
+	}
 	var p protocol
 	if r.Protocol == "h1" {
-		p = &http1{path: r.path(i), authority: r.authority, subscriber: &subscriber{next: 1}}
+		p = &http1{path: r.path(i), authority: r.authority, gzip: r.Gzip, subscriber: r.newSubscriber(i)}
 	} else {
 		subscribers := make([]subscriber, r.Streams)
 		paths := make([]string, min(r.Streams, r.Topics))
@@ -234,9 +254,11 @@ func (r *run) connect(i int) {
 			paths[k] = r.path(i*r.Streams + k)
 		}
 		for k := range subscribers {
-			subscribers[k].next = 1
+			subscribers[k] = *r.newSubscriber(i*r.Streams + k)
 		}
-		p = newHTTP2(r.scheme, r.authority, paths, subscribers)
+		h := newHTTP2(r.scheme, r.authority, paths, subscribers)
+		h.gzip = r.Gzip
+		p = h
 	}
 	var local netip.Addr
 	if r.remote.Addr().Is4() && r.remote.Addr().IsLoopback() {
@@ -248,6 +270,33 @@ func (r *run) connect(i int) {
 		return
 	}
 	if err := r.pollers[i%len(r.pollers)].add(c); err != nil {
+		r.failed(err)
+		return
+	}
+	r.connected.Add(1)
+}
+
+// newSubscriber returns what reads the stream of that number.
+func (r *run) newSubscriber(stream int) *subscriber {
+	s := &subscriber{next: 1}
+	if r.Gzip {
+		s.packed = &packed{topic: stream % r.Topics}
+		if stream%keepEvery == 0 {
+			s.packed.keep = true
+			r.mu.Lock()
+			r.kept = append(r.kept, s.packed)
+			r.mu.Unlock()
+		}
+	}
+	return s
+}
+
+func (r *run) connectHTTP3(i int) {
+	paths := make([]string, r.Streams)
+	for k := range paths {
+		paths[k] = r.path(i*r.Streams + k)
+	}
+	if err := r.http3[i%len(r.http3)].connect(r.target, paths, r.failed); err != nil {
 		r.failed(err)
 		return
 	}

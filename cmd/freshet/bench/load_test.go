@@ -4,14 +4,18 @@ package bench
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/quic-go/quic-go/http3"
 )
 
 // A naiveRelay fans out with a goroutine and a channel per subscriber; fault may drop or double an event of the
@@ -78,6 +82,7 @@ func runAgainst(t *testing.T, relay *naiveRelay, secure bool, l Load) (*Result, 
 	server.Config.Protocols = protocols
 	if secure {
 		server.StartTLS()
+		serveHTTP3(t, server)
 	} else {
 		server.Start()
 	}
@@ -85,6 +90,22 @@ func runAgainst(t *testing.T, relay *naiveRelay, secure bool, l Load) (*Result, 
 	l.URL, l.Insecure = server.URL, true
 	l.Rate, l.Warmup, l.Duration = 200, 50*time.Millisecond, 200*time.Millisecond
 	return l.Run(t.Context())
+}
+
+// serveHTTP3 answers on the UDP port of the server's number too, with its certificate.
+func serveHTTP3(t *testing.T, server *httptest.Server) {
+	packets, err := net.ListenPacket("udp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	over := &http3.Server{Handler: server.Config.Handler, TLSConfig: &tls.Config{Certificates: server.TLS.Certificates}}
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = over.Serve(packets) })
+	t.Cleanup(func() {
+		over.Close()
+		packets.Close()
+		serving.Wait()
+	})
 }
 
 func TestLoadOverEveryProtocol(t *testing.T) {
@@ -96,6 +117,7 @@ func TestLoadOverEveryProtocol(t *testing.T) {
 		{"h1", false, Load{Protocol: "h1", Connections: 5}},
 		{"h1 over TLS", true, Load{Protocol: "h1", Connections: 5}},
 		{"h2", true, Load{Connections: 3, Streams: 7}},
+		{"h3", true, Load{Protocol: "h3", Connections: 3, Streams: 7}},
 		{"h2c", false, Load{Protocol: "h2c", Connections: 3, Streams: 7}},
 	}
 	for _, test := range tests {
@@ -139,7 +161,7 @@ func TestLoadTellsALossAndARepeat(t *testing.T) {
 func TestLoadRefusesNonsense(t *testing.T) {
 	for _, l := range []Load{
 		{URL: "ftp://x"}, {Connections: -1}, {Size: 5}, {Rate: -1}, {Protocol: "h1", Streams: 2},
-		{Protocol: "h2", URL: "http://127.0.0.1:1"}, {Protocol: "h2c", URL: "https://127.0.0.1:1"},
+		{Protocol: "h2", URL: "http://127.0.0.1:1"}, {Protocol: "h2c", URL: "https://127.0.0.1:1"}, {Protocol: "h3", URL: "http://127.0.0.1:1"},
 	} {
 		if _, err := l.Run(t.Context()); err == nil {
 			t.Errorf("%+v ran", l)
