@@ -16,14 +16,20 @@ const (
 	padding        = 'x'
 )
 
-// appendData appends the data of event number sequence, due at unix time due (nanoseconds), padded to size bytes.
-func appendData(dst []byte, sequence uint64, due int64, size int) []byte {
+// appendData appends the data of event number sequence, due at unix time due (nanoseconds), padded to size bytes:
+// with one letter, or with something like the text of a match, drawn from the number.
+func appendData(dst []byte, sequence uint64, due int64, size int, lifelike bool) []byte {
 	dst = appendPadded(dst, sequence, sequenceDigits)
 	dst = append(dst, ' ')
 	dst = appendPadded(dst, uint64(due), timeDigits)
 	if size > minEventSize {
 		dst = append(dst, ' ')
-		for range size - minEventSize - 1 {
+		end := len(dst) + size - minEventSize - 1
+		for lifelike && len(dst) < end {
+			dst = appendIncident(dst, sequence)
+			dst = dst[:min(len(dst), end)]
+		}
+		for len(dst) < end {
 			dst = append(dst, padding)
 		}
 	}

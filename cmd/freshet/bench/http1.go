@@ -13,6 +13,7 @@ import (
 type http1 struct {
 	path       string
 	authority  string
+	gzip       bool
 	subscriber *subscriber
 
 	state     http1State
@@ -35,7 +36,11 @@ const maxHead = 16 << 10 // bytes of an answer's head
 var errBodyEnded = errors.New("the server ended the stream")
 
 func (c *http1) appendRequests(dst []byte) []byte {
-	return fmt.Appendf(dst, "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", c.path, c.authority)
+	coding := ""
+	if c.gzip {
+		coding = "Accept-Encoding: gzip\r\n"
+	}
+	return fmt.Appendf(dst, "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n%s\r\n", c.path, c.authority, coding)
 }
 
 // receive takes the next bytes from the server; it has nothing to answer.

@@ -18,6 +18,7 @@ type http2 struct {
 	scheme, authority string
 	paths             []string // stream i asks for paths[i%len(paths)]
 	subscribers       []subscriber
+	gzip              bool
 
 	rest        []byte // of a frame whose end has not come yet
 	decoder     *hpack.Decoder
@@ -156,6 +157,9 @@ func (c *http2) appendStreams(reply, settings []byte) ([]byte, error) {
 			{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: c.scheme},
 			{Name: ":authority", Value: c.authority}, {Name: ":path", Value: c.paths[i%len(c.paths)]},
 			{Name: "accept", Value: "text/event-stream"},
+		}
+		if c.gzip {
+			fields = append(fields, hpack.HeaderField{Name: "accept-encoding", Value: "gzip"})
 		}
 		for _, f := range fields {
 			if err := encoder.WriteField(f); err != nil {

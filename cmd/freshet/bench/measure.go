@@ -88,6 +88,7 @@ func (r *run) charged(p *publisher, phase func() error) (*Result, error) {
 		return nil, err
 	}
 	after, elapsed := r.snapshot(), time.Since(began)
+	r.decode(p, &after)
 	result := r.result(p, before, after, elapsed)
 	result.charge(r.server().since(serverBefore), self().since(selfBefore))
 	if err == nil {

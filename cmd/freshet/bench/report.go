@@ -25,6 +25,7 @@ type Result struct {
 	Doubled       uint64  `json:"doubled"`
 	Gaps          uint64  `json:"gaps"`
 	Foreign       uint64  `json:"foreign"`
+	Decoded       int     `json:"decoded_streams,omitempty"` // compressed streams that were decoded and checked
 	Broken        int64   `json:"broken_connections"`
 	DeliveryRate  float64 `json:"deliveries_per_second"`
 	BytesReceived uint64  `json:"bytes_received"`
@@ -55,6 +56,7 @@ func (r *run) result(p *publisher, before, after tally, elapsed time.Duration) *
 		Foreign: after.foreign, Broken: r.broken.Load(), BytesReceived: after.bytes,
 		measured: after.delivered - before.delivered,
 	}
+	result.Decoded = len(r.kept)
 	result.DeliveryRate = float64(result.measured) / elapsed.Seconds()
 	result.LatencyP50 = microseconds(after.latency.quantile(0.50))
 	result.LatencyP90 = microseconds(after.latency.quantile(0.90))

@@ -10,9 +10,10 @@ import (
 // A subscriber is one stream's reader: it takes body bytes in any chunking and checks every event. Owned by the
 // poller of its connection.
 type subscriber struct {
-	next   uint64 // the sequence number that must come next
-	rest   []byte // of a block whose end has not come yet
-	opened bool   // freshet.open, or any first block, has come
+	next   uint64  // the sequence number that must come next
+	rest   []byte  // of a block whose end has not come yet
+	packed *packed // nil: the stream is not compressed
+	opened bool    // freshet.open, or any first block, has come
 }
 
 // A tally is what one poller's subscribers saw. Owned by that poller until the run is over.
@@ -38,6 +39,10 @@ var (
 // receive takes the next bytes of the stream, which arrived at unix time now (nanoseconds).
 func (s *subscriber) receive(p []byte, now int64, t *tally) {
 	t.bytes += uint64(len(p))
+	if s.packed != nil {
+		s.packed.receive(p, t)
+		return
+	}
 	if len(s.rest) > 0 {
 		s.rest = append(s.rest, p...)
 		p = s.rest

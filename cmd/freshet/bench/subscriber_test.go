@@ -11,7 +11,7 @@ import (
 )
 
 func wireEvent(sequence uint64, due int64) string {
-	return fmt.Sprintf("data: %s\nid: e-%d\n\n", appendData(nil, sequence, due, 40), sequence)
+	return fmt.Sprintf("data: %s\nid: e-%d\n\n", appendData(nil, sequence, due, 40, false), sequence)
 }
 
 const opening = "retry: 2000\nevent: freshet.open\ndata:\nid: e-0\n\n"

@@ -19,8 +19,10 @@ type suiteCase struct {
 
 // The names that other rows refer to.
 const (
-	oneEach     = "1,000 TLS h2 connections, 1 stream each"
-	uncoalesced = "1,000 TLS h2 connections, 200 events/s"
+	oneEach       = "1,000 TLS h2 connections, 1 stream each"
+	lifelike      = "10,000 streams of lifelike events, 100 a connection"
+	lifelikeAlone = "1,000 streams of lifelike events, 1 a connection"
+	uncoalesced   = "1,000 TLS h2 connections, 200 events/s"
 )
 
 var suiteCases = []suiteCase{
@@ -32,6 +34,10 @@ var suiteCases = []suiteCase{
 	{name: uncoalesced, load: Load{Connections: 1000, Rate: 200}, row: cpuShown},
 	{name: "the same with topics.coalesce 10ms", load: Load{Connections: 1000, Rate: 200}, settings: []string{"topics.coalesce=10ms"}, row: againstUncoalesced},
 	{name: "replay of 1,000 events to 10,000 streams", load: Load{Connections: 10, Streams: 1000, Replay: 1000, Rate: 1, Duration: 2 * time.Second}, beside: true, row: replayed},
+	{name: lifelike, load: Load{Connections: 100, Streams: 100, Rate: 20, Idle: 10 * time.Second, Lifelike: true}, row: cpuShown},
+	{name: "the same lifelike events with gzip", load: Load{Connections: 100, Streams: 100, Rate: 20, Idle: 10 * time.Second, Lifelike: true, Gzip: true}, row: againstPlain(lifelike)},
+	{name: lifelikeAlone, load: Load{Connections: 1000, Rate: 20, Idle: 10 * time.Second, Lifelike: true}, row: cpuShown},
+	{name: "the same lifelike events, 1 a connection, with gzip", load: Load{Connections: 1000, Rate: 20, Idle: 10 * time.Second, Lifelike: true, Gzip: true}, row: againstPlain(lifelikeAlone)},
 	{name: "10,000 HTTP/1.1 subscribers", load: Load{Connections: 10_000, Protocol: "h1", Rate: 5}, row: cpuShown},
 	{name: "10,000 idle TLS h2 connections", load: idle(Load{Connections: 10_000}), row: memoryAtMost(10)},
 	{name: "100,000 idle streams", load: idle(Load{Connections: 100, Streams: 1000}), row: memoryAtMost(0.4)},
@@ -85,6 +91,20 @@ func againstUncoalesced(r *Result, s *suiteRun) string {
 	}
 	return fmt.Sprintf("%.2f us a delivery = %.2fx that without, p99 %s\tless CPU\t%s",
 		r.ServerCPU, r.ServerCPU/without.ServerCPU, human(r.LatencyP99), mark(r.ServerCPU < without.ServerCPU))
+}
+
+// againstPlain compares a compressed load with the same one that is not.
+func againstPlain(name string) func(*Result, *suiteRun) string {
+	return func(r *Result, s *suiteRun) string {
+		plain, ok := s.found[name]
+		if !ok {
+			return cpuShown(r, s)
+		}
+		cpu, memory := r.ServerCPU/plain.ServerCPU, r.MemoryPerSubscriber/plain.MemoryPerSubscriber
+		bytes := float64(r.BytesReceived) / float64(r.Delivered) / (float64(plain.BytesReceived) / float64(plain.Delivered))
+		return fmt.Sprintf("%.2f us a delivery = %.2fx, %.0f B each = %.2fx, memory %.2fx that without, %d streams decoded\t<= 1.1x, memory <= 1.05x\t%s",
+			r.ServerCPU, cpu, float64(r.BytesReceived)/float64(r.Delivered), bytes, memory, r.Decoded, mark(cpu <= 1.1 && memory <= 1.05 && r.verdict() == nil))
+	}
 }
 
 func otherTopic(r *Result, _ *suiteRun) string {
