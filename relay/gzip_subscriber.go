@@ -10,16 +10,15 @@ type gzipSubscriber struct {
 	stream gzipstream.Stream // owned by the loop
 }
 
-// newGzipSubscriber turns a subscriber that has not begun into one with gzip. It
-// may take a moment: what a replay needs and nobody has compressed yet is
-// compressed here.
-func newGzipSubscriber(plain *subscriber) *gzipSubscriber {
-	s := &gzipSubscriber{subscriber: *plain}
-	r := s.topic.relay
-	r.metrics.gzip.streams.Add(1)
-	s.topic.ring.StartDeflated(r.deflater, s.cursor)
-	s.private = s.stream.Open(nil, s.topic.ring, s.cursor, s.private)
-	return s
+// newGzipSubscriber is newSubscriber with gzip. It may take a moment: what a
+// replay needs and nobody has compressed yet is compressed here.
+func newGzipSubscriber(t *topic, who *address, from start) (*gzipSubscriber, joined) {
+	s := &gzipSubscriber{subscriber: subscriber{topic: t, who: who}}
+	how := s.begin(from)
+	t.relay.metrics.gzip.streams.Add(1)
+	t.ring.StartDeflated(t.relay.deflater, s.cursor)
+	s.private = s.stream.Open(nil, t.ring, s.cursor, s.private)
+	return s, how
 }
 
 // Next is subscriber.Next, compressed.

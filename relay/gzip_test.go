@@ -163,15 +163,14 @@ func TestGzipSaysTheSame(t *testing.T) {
 		}
 		publish(rapid.IntRange(0, 30).Draw(t, "before"))
 		begin := start{from: fromLast, last: rapid.IntRange(0, 40).Draw(t, "last")}
-		join := func() *subscriber {
+		join := func() *address {
 			r.topics.retain(topic)
 			topic.join("")
 			who, _ := r.admission.subscriber("")
-			s, _ := newSubscriber(topic, who, begin)
-			return s
+			return who
 		}
-		plain := join()
-		zipped := newGzipSubscriber(join())
+		plain, _ := newSubscriber(topic, join(), begin)
+		zipped, _ := newGzipSubscriber(topic, join(), begin)
 		all := []*follower{
 			{next: plain.Next, close: plain.Close, beat: plain.Heartbeat},
 			{next: zipped.Next, close: zipped.Close, beat: zipped.Heartbeat},
@@ -230,6 +229,20 @@ func TestGzipSaysTheSame(t *testing.T) {
 			t.Fatalf("%d bytes and %d streams are left", held, streams)
 		}
 	})
+}
+
+// joinGzip makes a live subscriber with gzip.
+func joinGzip(t testing.TB, r *Relay, name string) *gzipSubscriber {
+	t.Helper()
+	topic, problem := r.topics.use(name, subscribing)
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	who, _ := r.admission.subscriber("192.0.2.1:1")
+	topic.join("")
+	s, _ := newGzipSubscriber(topic, who, start{})
+	s.Start(0)
+	return s
 }
 
 // decompress has the client ask for gzip by itself, and decode it.
@@ -296,7 +309,7 @@ func TestGzipSubscriberIsSmall(t *testing.T) {
 
 func TestGzipNextAllocatesNothing(t *testing.T) {
 	r := newTestRelay(t, Config{})
-	s := newGzipSubscriber(joinTopic(t, r, "t", start{}))
+	s := joinGzip(t, r, "t")
 	publishNumbers(t, r, "t", 1, 1000)
 	for {
 		if p, _ := s.Next(1 << 14); p == nil {
@@ -316,7 +329,7 @@ func TestGzipNextAllocatesNothing(t *testing.T) {
 // BenchmarkGzipSubscriberNext beside BenchmarkSubscriberNext: what a delivery costs before the socket.
 func BenchmarkGzipSubscriberNext(b *testing.B) {
 	r := newTestRelay(b, Config{})
-	s := newGzipSubscriber(joinTopic(b, r, "t", start{}))
+	s := joinGzip(b, r, "t")
 	publishNumbers(b, r, "t", 1, 1000)
 	for {
 		if p, _ := s.Next(1 << 14); p == nil {

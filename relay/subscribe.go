@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"freshet/origin/sse"
+	"freshet/relay/netloop"
 	"freshet/ringbuf"
 )
 
@@ -62,14 +63,16 @@ func (r *Relay) subscribe(w http.ResponseWriter, req *http.Request) {
 	}
 	t.awaitAhead(req.Context(), from)
 	t.expire(time.Now())
-	s, how := newSubscriber(t, who, from)
-	r.metrics.joins[how].Inc()
+	var s netloop.Body
+	var how joined
 	if r.compresses(name, req.Header) {
+		s, how = newGzipSubscriber(t, who, from)
 		streamHeaders(w.Header(), gzipped)
-		r.hand(w, req, t, newGzipSubscriber(s))
-		return
+	} else {
+		s, how = newSubscriber(t, who, from)
+		streamHeaders(w.Header(), plain)
 	}
-	streamHeaders(w.Header(), plain)
+	r.metrics.joins[how].Inc()
 	r.hand(w, req, t, s)
 }
 

@@ -59,15 +59,22 @@ const everyLot = 1 << 16
 // newSubscriber returns a subscriber of t, which the caller has joined, that
 // begins where asked, and how that is to be counted.
 func newSubscriber(t *topic, who *address, from start) (*subscriber, joined) {
-	s := &subscriber{topic: t, who: who, lot: uint16(rand.Uint32())}
+	s := &subscriber{topic: t, who: who}
+	return s, s.begin(from)
+}
+
+// begin has the subscriber, of which topic and who are set, begin where asked.
+func (s *subscriber) begin(from start) joined {
+	t := s.topic
+	s.lot = uint16(rand.Uint32())
 	retry := t.relay.retry()
 	if from.resume == "" {
 		s.cursor = t.place(from)
 		s.private = appendOpen(nil, retry, t.ring.Before(s.cursor).String())
 		if from.from == fromLive {
-			return s, joinedLive
+			return joinedLive
 		}
-		return s, joinedReplay
+		return joinedReplay
 	}
 	// What can not come back in a header never was an id of ours, and cannot
 	// be written into the stream either.
@@ -78,7 +85,7 @@ func newSubscriber(t *topic, who *address, from start) (*subscriber, joined) {
 	}
 	if found == ringbuf.Known {
 		s.private = appendOpen(nil, retry, from.resume)
-		return s, joinedReplay
+		return joinedReplay
 	}
 	why := gapUnknown
 	if found == ringbuf.Evicted {
@@ -93,7 +100,7 @@ func newSubscriber(t *topic, who *address, from start) (*subscriber, joined) {
 		s.private = appendOpen(nil, retry, before)
 	}
 	s.private = s.appendGap(s.private, from.resume, why)
-	return s, joinedGap
+	return joinedGap
 }
 
 // place returns where to begin without an id to resume from.

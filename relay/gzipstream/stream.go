@@ -3,6 +3,7 @@ package gzipstream
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"freshet/ringbuf"
 )
@@ -29,6 +30,7 @@ func (s *Stream) Open(dst []byte, r *ringbuf.Ring, c ringbuf.Cursor, text []byte
 	} else {
 		s.adrift = true
 	}
+	dst = slices.Grow(dst, len(header)+storedLen(len(text)))
 	return s.Private(append(dst, header...), r, c, text)
 }
 
