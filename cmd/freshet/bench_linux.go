@@ -42,6 +42,8 @@ func defineBench(flags *flag.FlagSet) action {
 	flags.DurationVar(&load.Warmup, "warmup", time.Second, "how long to publish before")
 	flags.DurationVar(&load.Idle, "idle", 0, "how long to hold the streams before anything is published")
 	flags.IntVar(&load.Replay, "replay", 0, "publish so many events first and measure their replay to all streams")
+	flags.BoolVar(&load.Gzip, "gzip", false, "ask for compressed streams; some are decoded and checked")
+	flags.BoolVar(&load.Lifelike, "lifelike", false, "fill events with text like that of a match, not with one letter")
 	flags.IntVar(&load.Sources, "sources", 0, "loopback addresses to connect from; default: as many as the ports of each need")
 	flags.IntVar(&load.ServerPID, "pid", 0, "the relay's process, to report its CPU and memory")
 	flags.BoolVar(&load.Insecure, "insecure", false, "take any certificate")

@@ -34,6 +34,8 @@ type Load struct {
 	Warmup      time.Duration // published before the measurement; default 1 s
 	Idle        time.Duration // how long to hold the streams without an event, before anything is published; default 0
 	Replay      int           // events published before anybody subscribes; then all subscribe from the oldest, which is what is measured; default 0
+	Gzip        bool          // subscribe to compressed streams; of these the events are counted, and some streams decoded at the end
+	Lifelike    bool          // pad events with text as events have it, not with one letter
 	Sources     int           // local addresses 127.0.0.1, 127.0.0.2, ... the connections come from; default as many as 25,000 each need
 	Token       string        // bearer token for publishing
 	ServerPID   int           // the relay's process: its CPU and memory are reported; 0: not known
@@ -103,6 +105,12 @@ func (l Load) check() error {
 	if l.Replay < 0 {
 		return fmt.Errorf("-replay %d: must not be negative", l.Replay)
 	}
+	if l.Gzip && l.Protocol == "h3" {
+		return errors.New("-gzip: not over h3")
+	}
+	if l.Gzip && l.Replay > 0 {
+		return errors.New("-gzip: the events of a replay cannot be counted")
+	}
 	if l.Protocol == "h1" && l.Streams > 1 {
 		return errors.New("-streams: an HTTP/1.1 connection carries one stream; use more connections")
 	}
@@ -157,8 +165,9 @@ type run struct {
 
 	connected atomic.Int64
 	broken    atomic.Int64
-	mu        sync.Mutex // guards fault
+	mu        sync.Mutex // guards what follows
 	fault     error      // the first connection error
+	kept      []*packed  // streams to decode at the end
 }
 
 // Run connects, publishes, checks and reports. It returns a Result also with ErrIncomplete; it stops early,
@@ -240,7 +249,7 @@ func (r *run) connect(i int) {
 	}
 	var p protocol
 	if r.Protocol == "h1" {
-		p = &http1{path: r.path(i), authority: r.authority, subscriber: &subscriber{next: 1}}
+		p = &http1{path: r.path(i), authority: r.authority, gzip: r.Gzip, subscriber: r.newSubscriber(i)}
 	} else {
 		subscribers := make([]subscriber, r.Streams)
 		paths := make([]string, min(r.Streams, r.Topics))
@@ -248,9 +257,11 @@ func (r *run) connect(i int) {
 			paths[k] = r.path(i*r.Streams + k)
 		}
 		for k := range subscribers {
-			subscribers[k].next = 1
+			subscribers[k] = *r.newSubscriber(i*r.Streams + k)
 		}
-		p = newHTTP2(r.scheme, r.authority, paths, subscribers)
+		h := newHTTP2(r.scheme, r.authority, paths, subscribers)
+		h.gzip = r.Gzip
+		p = h
 	}
 	var local netip.Addr
 	if r.remote.Addr().Is4() && r.remote.Addr().IsLoopback() {
@@ -266,6 +277,21 @@ func (r *run) connect(i int) {
 		return
 	}
 	r.connected.Add(1)
+}
+
+// newSubscriber returns what reads the stream of that number.
+func (r *run) newSubscriber(stream int) *subscriber {
+	s := &subscriber{next: 1}
+	if r.Gzip {
+		s.packed = &packed{topic: stream % r.Topics}
+		if stream%keepEvery == 0 {
+			s.packed.keep = true
+			r.mu.Lock()
+			r.kept = append(r.kept, s.packed)
+			r.mu.Unlock()
+		}
+	}
+	return s
 }
 
 func (r *run) connectHTTP3(i int) {
