@@ -145,6 +145,30 @@ func TestManyBodiesAtOnce(t *testing.T) {
 	}
 }
 
+// What handlers have read and not yet given credit for is given when they wait for more, each of them too
+// little to be worth it.
+func TestCreditIsGivenBeforeWaiting(t *testing.T) {
+	const bodies = 17
+	s := serve(t, &Engine{Loops: 1, BodyBytes: 64<<10 - 1, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+	})})
+	p := s.dialPeer(false)
+	for i := range uint32(bodies) {
+		p.request(2*i+1, "POST", "/", false)
+		p.ok(p.WriteData(2*i+1, false, make([]byte, 15<<10)))
+	}
+	_ = p.SetReadDeadline(time.Now().Add(10 * time.Second))
+	for given := uint32(0); given < bodies*15<<10/2; { // h2 keeps up to half a window back
+		f, err := p.ReadFrame()
+		if err != nil {
+			t.Fatalf("credit for %d of %d octets: %v", given, bodies*15<<10, err)
+		}
+		if f, ok := f.(*http2.WindowUpdateFrame); ok && f.StreamID == 0 && f.Increment < 3*(64<<10-1) {
+			given += f.Increment
+		}
+	}
+}
+
 func TestResetEndsTheRequest(t *testing.T) {
 	begun, ended := make(chan struct{}, 1), make(chan error, 3)
 	s := serve(t, &Engine{Loops: 1, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

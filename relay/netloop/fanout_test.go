@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/net/http2"
 	"pgregory.net/rapid"
 )
 
@@ -118,6 +120,9 @@ func TestHugeTopicDoesNotDelayAnother(t *testing.T) {
 		task.run(r.l)
 	}
 	r.l.turn() // the huge one has begun
+	if n := r.l.count.frames; n > turnMarks+turnMarks/4 {
+		t.Errorf("%d deliveries in a turn", n)
+	}
 	small.send("event\n")
 	for _, task := range r.l.inbox.take() {
 		task.run(r.l)
@@ -169,10 +174,11 @@ func TestReplayDoesNotDelayLiveEvents(t *testing.T) {
 	for _, o := range conns {
 		o.sent.p = nil
 		_ = o.WriteHeaders(headersTo(1, "/long"))
+		_ = o.WriteHeaders(headersTo(3, "/live"))
 		o.socket.in = o.sent.p
 		o.note(true, false)
 	}
-	for long.starts < len(conns) {
+	for long.starts < len(conns) || live.starts < len(conns)+1 {
 		for _, task := range r.l.inbox.take() {
 			task.run(r.l)
 		}
@@ -185,8 +191,12 @@ func TestReplayDoesNotDelayLiveEvents(t *testing.T) {
 	for _, task := range r.l.inbox.take() {
 		task.run(r.l)
 	}
+	before := r.l.count.written
 	r.l.turn()
 	want(t, c, "DATA 1 event")
+	if n := r.l.count.written - before; n > (turnBatches+1)*turnBytes {
+		t.Errorf("%d bytes of replays were written in the turn of a live event", n)
+	}
 	r.settle()
 	for _, o := range conns {
 		n := 0
@@ -195,7 +205,7 @@ func TestReplayDoesNotDelayLiveEvents(t *testing.T) {
 			if err != nil {
 				break
 			}
-			if f.Header().Type.String() == "DATA" {
+			if f.Header().Type == http2.FrameData && f.Header().StreamID == 1 {
 				n += int(f.Header().Length)
 			}
 		}
@@ -204,6 +214,82 @@ func TestReplayDoesNotDelayLiveEvents(t *testing.T) {
 		}
 	}
 }
+
+// Streams that end while their seat is walked, and connections that end while their part is, make no other one
+// miss its turn.
+func TestEndingInTheMiddleOfAWalk(t *testing.T) {
+	e := &Engine{AddressShare: 1, Heartbeat: -1}
+	mux := http.NewServeMux()
+	e.Handler = mux
+	r := newRig(t, e)
+	f := e.NewFanout(0)
+	var log atomic.Int32
+	mux.HandleFunc("/{ends}", func(w http.ResponseWriter, r *http.Request) {
+		if err := Take(w, r, &countdown{log: &log, ends: r.PathValue("ends") == "ends"}, f); err != nil {
+			t.Error(err)
+		}
+	})
+	c := r.connect()
+	for id, path := range []string{"/ends", "/stays", "/ends", "/stays", "/stays"} {
+		c.request(uint32(2*id+1), path)
+	}
+	c.frames()
+	log.Add(1)
+	f.Wake()
+	r.settle()
+	got := c.frames()
+	slices.Sort(got)
+	if diff := cmp.Diff([]string{"DATA 1 x END", "DATA 3 x", "DATA 5 x END", "DATA 7 x", "DATA 9 x"}, got); diff != "" {
+		t.Errorf("frames (-want +got):\n%s", diff)
+	}
+
+	var conns []*rigConn
+	for range 3 * turnMarks {
+		o := r.connect()
+		o.request(1, "/stays")
+		o.frames()
+		conns = append(conns, o)
+	}
+	log.Add(1)
+	f.Wake()
+	for _, task := range r.l.inbox.take() {
+		task.run(r.l)
+	}
+	r.l.turn()
+	if n := f.parts[0].left; n < turnMarks {
+		t.Fatalf("only %d seats are left to be marked", n)
+	}
+	gone := conns[turnMarks/2 : turnMarks-50] // they have had their turn; the last ones move to their places
+	for _, o := range gone {
+		o.abort(ErrGone)
+	}
+	r.settle()
+	for i, o := range conns {
+		if got := o.frames(); len(got) != 1 && !slices.Contains(gone, o) {
+			t.Fatalf("connection %d of %d got %q", i, len(conns), got)
+		}
+	}
+}
+
+// A countdown sends one octet for each count, and may end with the first.
+type countdown struct {
+	log  *atomic.Int32
+	at   int32
+	ends bool
+}
+
+func (b *countdown) Start(int) { b.at = b.log.Load() }
+
+func (b *countdown) Next(int) ([]byte, bool) {
+	if b.at == b.log.Load() {
+		return nil, false
+	}
+	b.at++
+	return []byte("x"), b.ends
+}
+
+func (b *countdown) Heartbeat() []byte { return nil }
+func (b *countdown) Close(error)       {}
 
 // Whatever joins, leaves, blocks and wakes in whatever order: every stream gets every byte of its topic
 // that came after it did, and each body is closed once.

@@ -123,6 +123,51 @@ func TestSockets(t *testing.T) {
 	}
 }
 
+// Bytes and FIN may be one event; a short read must not hide the end.
+func TestSocketSeesTheEnd(t *testing.T) {
+	for _, portable := range []bool{false, true} {
+		e := &Engine{Handler: empty, Loops: 1, Portable: portable}
+		e.setup()
+		l := e.loops[0]
+		if err := l.open(); err != nil {
+			t.Fatal(err)
+		}
+		client, server := tcpPair(t)
+		if _, err := io.WriteString(client, "last"); err != nil {
+			t.Fatal(err)
+		}
+		client.Close()
+		c := newConn(e, inProcess{}, server)
+		if err := c.handOver(l); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.poll.watch(c); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		wait(t, "the end", func() bool {
+			l.inbox.take()
+			if err := l.poll.wait(time.Millisecond); err != nil {
+				t.Fatal(err)
+			}
+			buf := make([]byte, 100)
+			for {
+				n, err := c.socket.read(buf)
+				got += string(buf[:n])
+				if err != nil {
+					return err == io.EOF
+				}
+			}
+		})
+		if got != "last" {
+			t.Errorf("read %q", got)
+		}
+		l.poll.forget(c)
+		c.socket.close()
+		l.poll.close()
+	}
+}
+
 func tcpPair(t *testing.T) (client, server net.Conn) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
