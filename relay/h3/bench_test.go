@@ -24,8 +24,9 @@ import (
 // The benchmark's server runs in a process of its own, so that what it costs can be told from what
 // the clients cost.
 const (
-	benchmarkRole = "FRESHET_H3_BENCHMARK" // in the environment of that process: which server it is
-	benchmarkRate = 20                     // events a second
+	benchmarkRole    = "FRESHET_H3_BENCHMARK" // in the environment of that process: which server it is
+	benchmarkProfile = "FRESHET_H3_PROFILE"   // there too: where to write its CPU profile, if set
+	benchmarkRate    = 20                     // events a second
 )
 
 var benchmarkEvent = "data: " + strings.Repeat("x", 200-len("data: \n\n")) + "\n\n"
@@ -119,7 +120,7 @@ func serveBenchmark(role string) {
 			publish()
 		}
 	}()
-	if to := os.Getenv("FRESHET_H3_PROFILE"); to != "" {
+	if to := os.Getenv(benchmarkProfile); to != "" {
 		f, _ := os.Create(to + "." + role)
 		_ = pprof.StartCPUProfile(f)
 		defer pprof.StopCPUProfile()
@@ -128,17 +129,6 @@ func serveBenchmark(role string) {
 		var u syscall.Rusage
 		_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
 		runtime.GC()
-		if to := os.Getenv("FRESHET_H3_PROFILE"); to != "" {
-			var m runtime.MemStats
-			runtime.ReadMemStats(&m)
-			fmt.Fprintf(os.Stderr, "%s heap inuse %d alloc %d stack %d sys %d released %d idle %d goroutines %d\n", role, m.HeapInuse>>10, m.HeapAlloc>>10, m.StackInuse>>10, m.Sys>>10, m.HeapReleased>>10, m.HeapIdle>>10, runtime.NumGoroutine())
-			f, _ := os.Create(to + ".heap." + role)
-			_ = pprof.WriteHeapProfile(f)
-			f.Close()
-			f, _ = os.Create(to + ".gor." + role)
-			_ = pprof.Lookup("goroutine").WriteTo(f, 1)
-			f.Close()
-		}
 		fmt.Println(u.Utime.Nano()+u.Stime.Nano(), resident())
 	}
 }
