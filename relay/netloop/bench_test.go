@@ -193,6 +193,45 @@ func benchmarkFanout(b *testing.B, mode string, connections, streams int) {
 	_ = kernelCrowd
 }
 
+// BenchmarkThroughput measures how many deliveries a second two processors make, with those who read on the
+// same two: each event is sent when all have taken the one before.
+func BenchmarkThroughput(b *testing.B) {
+	for _, connections := range []int{10, 100} {
+		b.Run(fmt.Sprintf("h2/%dx1000", connections), func(b *testing.B) {
+			mux := http.NewServeMux()
+			e := &Engine{Handler: mux, Heartbeat: -1, AddressShare: 1}
+			g := newStage(e)
+			mux.Handle("/events", g)
+			s := serve(b, e)
+			c := startCrowd(b, "h2", s.secure, connections, 1000)
+			all := int64(connections) * 1000
+			wait(b, "all to subscribe", func() bool { return g.open.Load() == all })
+			had, rounds := c.bytes(), int64(0)
+			start := time.Now()
+			for b.Loop() {
+				for range 10 {
+					g.send()
+					rounds++
+					want := rounds * all
+					for {
+						frames := int64(0)
+						for _, l := range e.Stats().Loops {
+							frames += int64(l.Frames)
+						}
+						if frames >= want {
+							break
+						}
+						time.Sleep(100 * time.Microsecond)
+					}
+				}
+			}
+			wait(b, "delivery", func() bool { return c.bytes() >= had+rounds*all*int64(len(g.event)+9) })
+			b.ReportMetric(float64(rounds*all)/time.Since(start).Seconds(), "deliveries/s")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
 // BenchmarkHeartbeats measures the loop's time for one heartbeat of one of 100,000 idle streams, and
 // what a million of them take of a processor at one every 15 s.
 func BenchmarkHeartbeats(b *testing.B) {

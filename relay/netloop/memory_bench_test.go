@@ -1,6 +1,7 @@
 package netloop
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"runtime/debug"
 	"runtime/pprof"
 	"testing"
+	"time"
 )
 
 // resident is the memory of this process, in bytes.
@@ -63,4 +65,44 @@ func BenchmarkMemory(b *testing.B) {
 			b.ReportMetric(0, "ns/op")
 		})
 	}
+}
+
+// BenchmarkMemoryOfTheDeaf measures what a client costs that subscribes and never reads, while its topic goes on:
+// the engine's memory, and what the kernel holds for it unsent.
+func BenchmarkMemoryOfTheDeaf(b *testing.B) {
+	mux := http.NewServeMux()
+	e := &Engine{Handler: mux, AddressShare: 1, Stall: time.Hour}
+	g := newStage(e)
+	g.event = bytes.Repeat(g.event, 50) // 10 KB
+	mux.Handle("/events", g)
+	s := serve(b, e)
+	const all = 200
+	for b.Loop() {
+		c := startCrowd(b, "deaf", s.secure, all, 1)
+		wait(b, "all to subscribe", func() bool { return g.open.Load() == all })
+		before := heap()
+		written := func() (n uint64) {
+			for _, l := range e.Stats().Loops {
+				n += l.Written
+			}
+			return n
+		}
+		start := written()
+		for last := uint64(0); ; {
+			for range 20 {
+				g.send()
+			}
+			time.Sleep(20 * time.Millisecond)
+			n := written()
+			if n == last {
+				break // nobody takes any more
+			}
+			last = n
+		}
+		b.ReportMetric(float64(heap()-before)/all/1024, "KiB-heap/client")
+		b.ReportMetric(float64(written()-start)/all/1024, "KiB-taken-by-the-kernel/client")
+		c.leave()
+		wait(b, "all to leave", func() bool { return g.open.Load() == 0 })
+	}
+	b.ReportMetric(0, "ns/op")
 }

@@ -42,7 +42,7 @@ type crowd struct {
 }
 
 // startCrowd makes connections with so many streams each subscribe and read until the test ends. A mode is
-// "tcp" (read only), "h2c" or "h2".
+// "tcp" (read only), "h2c", "h2", or "deaf", which is h2 and never reads.
 func startCrowd(t testing.TB, mode, addr string, connections, streams int) *crowd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], mode, addr, strconv.Itoa(connections), strconv.Itoa(streams))
@@ -97,7 +97,7 @@ func runCrowd(mode, addr, connections, streams string) {
 			nc, err := dialCrowd(mode, addr, m)
 			<-places
 			ready <- err
-			if err != nil {
+			if err != nil || mode == "deaf" {
 				return
 			}
 			buf := make([]byte, 1<<10)
@@ -136,7 +136,7 @@ func dialCrowd(mode, addr string, streams int) (net.Conn, error) {
 	if err != nil || mode == "tcp" {
 		return nc, err
 	}
-	if mode == "h2" {
+	if mode == "h2" || mode == "deaf" {
 		tc := tls.Client(nc, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
 		if err := tc.Handshake(); err != nil {
 			return nil, err
