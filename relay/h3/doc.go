@@ -28,13 +28,14 @@
 // is written at the pace of the network; a stalled one costs a goroutine and a chunk
 // until [Server.Stall] is over, and nobody else waits for it.
 //
-// The floor, from profiles of one stream a connection: of what a delivery costs here
-// about nine tenths are quic-go's and the kernel's. Each event is a packet of its own
-// that wakes the connection's goroutine, which seals it and wakes another to send it,
-// and is answered by a packet with an acknowledgement, which is received, opened and
-// wakes the goroutine again. What this package can save is the goroutine of the
-// subscriber, its channel, its buffers and the second write for the frame's header;
-// and on connections of many streams the packets: they share them.
+// The floor, from profiles of a thousand connections with one stream each: a delivery costs 0.6 to
+// 0.9 of what net/http3 with a goroutine and a channel does in the same run (16 to 30 us here, as
+// busy as the machine is), and 0.87 of its memory. Of ours two hundredths are spent in this package,
+// a tenth in TryWriteAll, which wakes the connection's goroutine; a fifth is the kernel's
+// sendmsg; the rest is quic-go's: packing and sealing, the goroutine that sends, the
+// acknowledgement that answers every packet, received, opened and handed over again.
+// With a hundred streams a connection packets are shared, and it is 0.37 to 0.4 (below
+// 4 us). BenchmarkDelivery measures both.
 //
 // What it promises: the limits of [Server], also against peers that only begin things;
 // idle connections that stay open while something is subscribed, whatever idle timeout the

@@ -36,9 +36,8 @@ const (
 	// turnMarks is how many streams are marked in one turn.
 	turnMarks = 512
 	// burst is how many connections are written to before their goroutines get a turn. quic-go packs
-	// into buffers of 20 KiB and holds each until the socket has taken it: woken all at once, a
-	// thousand connections hold 20 MB, wait for the one socket, and find nothing in the caches.
-	burst = 16
+	// into buffers of 20 KiB and holds each until the socket has taken it.
+	burst = 64
 )
 
 func newLoop(s *Server, id int) *loop {
