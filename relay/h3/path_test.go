@@ -215,6 +215,39 @@ func TestRoughNetwork(t *testing.T) {
 	}
 }
 
+// However wide the peer's window is, a network that takes nothing costs what may wait in quic-go and
+// no more.
+func TestUnsentIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nw := newNetwork()
+		nw.Rough(0, 10*time.Millisecond, 0)
+		p := serve(t, nw.endpoint(t, 1), nil)
+		c := p.dial(nw.endpoint(t, 2), &quic.Config{InitialStreamReceiveWindow: 8 << 20, InitialConnectionReceiveWindow: 8 << 20})
+		s := c.Subscribe()
+		p.topic.Send("one")
+		s.WantEvent("one")
+		nw.Cut(c.transport.Conn.LocalAddr(), true)
+		const events = 2000
+		for i := range events {
+			p.topic.Send("%d %s", i, strings.Repeat("x", 1000))
+		}
+		time.Sleep(time.Second)
+		p.topic.mu.Lock()
+		taken := p.topic.bodies[0].at
+		p.topic.mu.Unlock()
+		const inFlight = 64 << 10 // no more than the first congestion window
+		if most := p.UnsentBytes + apartChunk + inFlight; taken > most {
+			t.Errorf("%d bytes were taken from the body, want at most %d", taken, most)
+		}
+		nw.Cut(c.transport.Conn.LocalAddr(), false)
+		for i := range events {
+			s.WantEvent("%d %s", i, strings.Repeat("x", 1000))
+		}
+		c.Close()
+		p.Stop()
+	})
+}
+
 // Streams stay open for an hour without an event, whatever idle timeout the peer wants, and a
 // connection without a stream does not.
 func TestIdle(t *testing.T) {

@@ -18,6 +18,11 @@ import (
 // Streams that end by themselves make a short drain, whatever the clients do with the connection.
 func TestDrain(t *testing.T) {
 	p := serve(t, nil, nil)
+	deaf, err := (&quic.Transport{Conn: listen(t, "127.0.0.1:0")}).Dial(context.Background(), p.addr, p.clientTLS(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer deaf.CloseWithError(0x100, "")
 	c := p.dial(nil, nil)
 	s := c.Subscribe()
 	p.topic.Send("one")

@@ -86,7 +86,7 @@ func TestReplay(t *testing.T) {
 // A peer that never opens its window holds up nobody, neither on its connection nor elsewhere, and is
 // closed after the stall.
 func TestClosedWindow(t *testing.T) {
-	p := serve(t, nil, func(s *Server) { s.Stall = 500 * time.Millisecond })
+	p := serve(t, nil, func(s *Server) { s.Stall = 2 * time.Second })
 	slow := p.dial(nil, &quic.Config{InitialStreamReceiveWindow: 2048, MaxStreamReceiveWindow: 2048})
 	stalled := slow.Subscribe() // and is not read
 	other := slow.Subscribe()
@@ -95,6 +95,9 @@ func TestClosedWindow(t *testing.T) {
 		p.topic.Send("%d %s", i, strings.Repeat("x", 100))
 		other.WantEvent("%d %s", i, strings.Repeat("x", 100))
 		far.WantEvent("%d %s", i, strings.Repeat("x", 100))
+	}
+	if stats := p.Stats(); stats.Stalled != 0 || stats.Apart != 1 {
+		t.Errorf("%d stalled and %d apart: the others waited for it", stats.Stalled, stats.Apart)
 	}
 	within(t, "the stalled one is closed", func() bool { return p.Stats().Stalled == 1 })
 	if causes := p.topic.causes(); len(causes) != 1 || !errors.Is(causes[0], ErrStalled) {
