@@ -3,6 +3,7 @@ package ringbuf
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -29,7 +30,8 @@ type Deflater struct {
 	mu    sync.Mutex
 	back  sync.Cond // a coder came back
 	count int       // coders there are
-	idle  []*coder  // least recently used first
+	loans uint64
+	idle  []*coder // least recently used first
 }
 
 // Compression configures a Deflater.
@@ -127,6 +129,8 @@ type coder struct {
 	out    []byte // what the writer wrote for this event
 	words  []byte // the dictionary; the writer keeps hold of it
 
+	shared bool // for owners that come too seldom for one of their own
+
 	owner *deflated // nil = remembers nothing
 	next  uint64    // sequence of the event that would continue it
 	text  int       // bytes it remembers
@@ -139,15 +143,18 @@ func (k *coder) Write(p []byte) (int, error) {
 }
 
 // borrow returns a coder: one that remembers what precedes the event seq of owner if there
-// is one, else the one not used for longest. It waits while all are at work.
+// is one. It waits while all are at work.
 func (d *Deflater) borrow(owner *deflated, seq uint64) *coder {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.loans++
+	since := d.loans - owner.asked
+	owner.asked = d.loans
 	for {
 		for i := len(d.idle) - 1; i >= 0; i-- {
 			if k := d.idle[i]; k.owner == owner && k.next == seq {
-				d.idle = append(d.idle[:i], d.idle[i+1:]...)
-				return k
+				k.shared = false
+				return d.lend(i)
 			}
 		}
 		if d.count < d.least || d.count < d.most && d.take(coderSize) {
@@ -157,12 +164,33 @@ func (d *Deflater) borrow(owner *deflated, seq uint64) *coder {
 			return k
 		}
 		if len(d.idle) > 0 {
-			k := d.idle[0]
-			d.idle = append(d.idle[:0], d.idle[1:]...)
-			return k
+			return d.lend(d.spare(since))
 		}
 		d.back.Wait()
 	}
+}
+
+// lend takes a coder out of the idle ones.
+func (d *Deflater) lend(i int) *coder {
+	k := d.idle[i]
+	d.idle = append(d.idle[:i], d.idle[i+1:]...)
+	return k
+}
+
+// spare returns the idle coder that is to learn something else, for an owner that borrowed one
+// so many loans ago. If that is fewer than there are coders, it is the one used least recently, and the owner
+// will find it again. Else it would not; so those who come seldom share one, which stays in the processor's
+// cache, and leave the others to the busy.
+func (d *Deflater) spare(since uint64) int {
+	if since > uint64(d.count) {
+		for i, k := range slices.Backward(d.idle) {
+			if k.shared {
+				return i
+			}
+		}
+	}
+	d.idle[0].shared = since > uint64(d.count)
+	return 0
 }
 
 // hand gives a coder back.

@@ -3,8 +3,11 @@ package ringbuf
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/flate"
 )
 
 // samples are the streams that compression is measured on: their bodies, drawn from a seed.
@@ -81,4 +84,114 @@ func BenchmarkDeflate(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkDeflateJoiner reports what part of its events one who joins gets as text, for want of a window, when
+// it stays for so many events of 104 bytes.
+func BenchmarkDeflateJoiner(b *testing.B) {
+	for _, window := range []int{1024, 2048, 4096, 8192} {
+		for _, stay := range []int{100, 1000} {
+			b.Run(fmt.Sprintf("window=%d/stay=%d", window, stay), func(b *testing.B) {
+				d := newDeflater(b, Compression{Window: window})
+				r := sampleRing(d, 1, 1100)
+				var stored, sent, plain int
+				for b.Loop() {
+					stored, sent, plain = 0, 0, 0
+					own := 0
+					for c := r.Last(stay); ; {
+						at := c
+						run, shared, n, _, _ := r.NextDeflated(&c, own, 1<<10)
+						if n == 0 {
+							break
+						}
+						for range n {
+							e, _, _ := r.Step(&at)
+							plain += len(e.Wire)
+							own += len(e.Wire)
+						}
+						if sent += len(run); !shared {
+							stored += n
+						}
+					}
+				}
+				b.ReportMetric(100*float64(stored)/float64(stay), "%stored")
+				b.ReportMetric(float64(plain)/float64(sent), "factor")
+			})
+		}
+	}
+}
+
+// BenchmarkDeflateTopics has 10,000 topics with a listener each get events in turn, so that no coder stays warm.
+func BenchmarkDeflateTopics(b *testing.B) {
+	const topics, events = 10_000, 20
+	defer func() { b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/topics/events, "us/event") }()
+	for b.Loop() {
+		d := newDeflater(b, Compression{Memory: 256 << 20})
+		rings := make([]*Ring, topics)
+		for i := range rings {
+			rings[i] = New(Limits{}, Position{Epoch: 1_790_000_000 << 16})
+			rings[i].StartDeflated(d, rings[i].Latest())
+		}
+		rnd := rand.New(rand.NewPCG(7, 7))
+		text := 0
+		for i := range events {
+			for _, r := range rings {
+				r.Append(Entry{Body: samples[1].body(rnd, i), Commit: start})
+			}
+		}
+		for _, r := range rings {
+			text += r.Footprint()
+		}
+		s := d.Stats()
+		b.ReportMetric(float64(s.Held-int64(d.count)*coderSize)/topics, "B/topic")
+		b.ReportMetric(float64(text)/topics, "text-B/topic")
+		b.ReportMetric(float64(d.count), "coders")
+		b.ReportMetric(float64(s.Text)/float64(s.Bytes), "factor")
+	}
+}
+
+// BenchmarkDeflateEach is what others do, for comparison: each subscriber has a compressor, which keeps what it
+// sent in mind and compresses each event anew.
+func BenchmarkDeflateEach(b *testing.B) {
+	const subscribers, events = 50, 100
+	rnd := rand.New(rand.NewPCG(7, 7))
+	var texts [][]byte
+	for i := range events {
+		texts = append(texts, fmt.Appendf(samples[1].body(rnd, i), "id: 1hv3k9p2q4xyz-%d\n\n", i))
+	}
+	for _, level := range []int{1, 5, 7} {
+		b.Run(fmt.Sprintf("level=%d", level), func(b *testing.B) {
+			var before, after runtime.MemStats
+			var sent int
+			for b.Loop() {
+				sent = 0
+				runtime.GC()
+				runtime.ReadMemStats(&before)
+				for range subscribers {
+					var out countingWriter
+					z, _ := flate.NewWriter(&out, level)
+					for _, text := range texts {
+						z.Write(text)
+						z.Flush()
+					}
+					sent += int(out)
+				}
+				runtime.ReadMemStats(&after)
+			}
+			plain := 0
+			for _, text := range texts {
+				plain += len(text)
+			}
+			b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/subscribers/1024, "KiB/subscriber")
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/subscribers/events, "us/delivery")
+			b.ReportMetric(float64(plain*subscribers)/float64(sent), "factor")
+		})
+	}
+}
+
+type countingWriter int
+
+func (w *countingWriter) Write(p []byte) (int, error) {
+	*w += countingWriter(len(p))
+	return len(p), nil
 }

@@ -27,6 +27,8 @@ type deflated struct {
 
 	filling sync.Mutex // held by the one who fills in; the appender never takes it
 
+	asked uint64 // the last loan of a coder; guarded by the deflater's mu
+
 	// Guarded by the ring's mu.
 	tail  *pack // the appender's; nil = none
 	stale bool  // nobody listened at the last look

@@ -379,3 +379,38 @@ func TestDeflatedIsReadWithoutAllocating(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// TestBusyRingKeepsItsCoder appends to one ring between many that are slow: the busy one goes on from what its coder
+// remembers.
+func TestBusyRingKeepsItsCoder(t *testing.T) {
+	d := newDeflater(t, Compression{Memory: minMemory})
+	listen := func() *Ring {
+		r := New(Limits{}, Position{Epoch: 7})
+		r.StartDeflated(d, r.Latest())
+		for range 100 {
+			r.Append(Entry{Body: []byte("data: something to remember\n")})
+		}
+		return r
+	}
+	busy := listen()
+	var slow []*Ring
+	for range 20 {
+		slow = append(slow, listen())
+	}
+	first := busy.Head().Seq + 1
+	const n = 200
+	for i := range n {
+		busy.Append(Entry{Body: []byte("data: something to remember\n")})
+		slow[i%len(slow)].Append(Entry{Body: []byte("data: something else to remember\n")})
+	}
+	relearnt := 0
+	for seq := first; seq < first+n; seq++ {
+		p, _ := busy.deflated.Load().packs.Load().find(seq)
+		if need := p.need(int(seq - p.first)); need <= d.primed() {
+			relearnt++
+		}
+	}
+	if relearnt > n/10 {
+		t.Errorf("the busy ring's coder learnt its text anew for %d of %d events", relearnt, n)
+	}
+}
