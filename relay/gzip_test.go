@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"freshet/origin/sse"
+	"freshet/relay/netloop"
 )
 
 func TestPrefersGzip(t *testing.T) {
@@ -304,6 +306,46 @@ func TestGzipSubscriberIsSmall(t *testing.T) {
 	const most = 80
 	if size := unsafe.Sizeof(gzipSubscriber{}); size > most {
 		t.Errorf("a gzipSubscriber has %d bytes, more than %d", size, most)
+	}
+}
+
+// In step, with nothing private left, all that a subscriber with gzip holds is itself.
+func TestGzipMemoryPerSubscriber(t *testing.T) {
+	const many = 10_000
+	r := newTestRelay(t, Config{})
+	publishNumbers(t, r, "t", 1, 500)
+	topic, _ := r.topics.use("t", subscribing)
+	who, _ := r.admission.subscriber("192.0.2.1:1")
+	last := start{from: fromLast, last: 300}
+	heap := func() int {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC() // what finalizers held
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	measure := func(join func() netloop.Body) float64 {
+		warm := join() // makes what all share
+		all := make([]netloop.Body, many)
+		before := heap()
+		for i := range all {
+			all[i] = join()
+			for {
+				if p, _ := all[i].Next(1 << 14); p == nil {
+					break
+				}
+			}
+		}
+		each := float64(heap()-before) / many
+		runtime.KeepAlive(warm)
+		runtime.KeepAlive(all)
+		return each
+	}
+	plain := measure(func() netloop.Body { s, _ := newSubscriber(topic, who, last); return s })
+	zipped := measure(func() netloop.Body { s, _ := newGzipSubscriber(topic, who, last); return s })
+	t.Logf("%.1f bytes a subscriber, %.1f with gzip", plain, zipped)
+	if itself := float64(unsafe.Sizeof(gzipSubscriber{})); zipped > itself+16 {
+		t.Errorf("a subscriber with gzip holds %.1f bytes, itself is %.0f", zipped, itself)
 	}
 }
 
