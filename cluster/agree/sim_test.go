@@ -231,7 +231,8 @@ func (w *world) fault() {
 		w.fired(kind)
 		for i := range n.links {
 			if w.nodes[i] != n {
-				n.links[i].conn = 0
+				w.count++
+				n.links[i].conn = -int(w.count)
 			}
 		}
 	case "cut":
