@@ -16,6 +16,10 @@
 // the relay's own listeners, or the goroutine of the handler where it is served
 // by somebody else's ResponseWriter.
 //
+// A client that accepts gzip gets the same stream compressed. The ring compresses
+// each event once, and a subscriber keeps no more than where its gzip stream is
+// (gzipstream), so that this costs no memory and saves most of the bytes.
+//
 // What goes wrong is told in a way that the client at hand can use: a Problem
 // (RFC 9457) to who can mend the request; a stream that says no more than when to
 // come back to a browser that would give up for ever on any other status.

@@ -24,9 +24,14 @@
 // read says how many events were lost. Whoever waits for events registers a
 // [Waker], which is told that there is something new, never what.
 //
+// Beside its bytes an event may have a compressed form, made once while somebody
+// asks for it ([Ring.StartDeflated]): deflate blocks that refer to nothing but the
+// last few KiB of this log's own text, so that all who have got these can share them.
+// A [Deflater] makes it for any number of rings, within a budget.
+//
 // Who owns what: the package starts no goroutine and reads no clock. Methods that
-// change the ring (Append, AppendAll, Begin, Expire, Trim, Forget, Recall, Watch)
-// take a mutex and may be called from anywhere. Methods that read it take none, never
+// change the ring (Append, AppendAll, Begin, Expire, Trim, Forget, Recall, Watch,
+// StartDeflated) take a mutex and may be called from anywhere. Methods that read it take none, never
 // wait for a writer, and on the path from ring to socket allocate nothing.
 //
 // Promised: the bounds of [Limits] are exact at every moment (memory lags behind by
