@@ -10,7 +10,6 @@ type ownership struct {
 	confirmed uint64    // the last epoch that others agreed to: what enlist descends from
 	before    fence     // what this relay had promised to another
 	fresh     bool      // epoch has had no standby yet
-	floor     uint64    // head when it was taken: what comes before is not this relay's alone to drop
 	since     time.Time // of the last change of standby
 	live      bool      // has committed in this ownership: followers may be served
 	alone     bool      // nobody else in view may own

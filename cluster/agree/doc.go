@@ -38,8 +38,8 @@
 //     newcomer, and a second log of the topic would be worse than half a second.
 //   - A standby counts for its new epoch only when its copy is whole; until then it answers inquiries with what it had.
 //   - What a standby holds beyond the fork is offered even if it does not know it to be committed: the dead owner may have
-//     shown it a moment after the acknowledgement. And an owner that steps down drops only what it appended itself and never
-//     showed, not the tail that it inherited.
+//     shown it a moment after the acknowledgement. And an owner that steps down drops nothing: it offers its tail too, which
+//     may be the last copy of what its standby committed after taking over. Publish keys keep that from doubling.
 //   - Of two owners that meet at a standby the later claim stays, whichever placement prefers: of an owner that slept and one
 //     that took over meanwhile, only that one is safe. Placement then moves the topic like any other. Only where an owner is
 //     asked to yield by Move does the one asked stay, after it has made sure (an empty append to its standby) that it is

@@ -204,27 +204,6 @@ func (l *Log) forgotten() []Memo {
 	return old
 }
 
-// truncate drops the tail after seq. Only what was never shown may be dropped.
-func (l *Log) truncate(seq uint64) {
-	for l.head() > seq {
-		e := &l.entries[len(l.entries)-1]
-		l.bytes -= e.size()
-		if l.memos[e.Key].Position == e.Position {
-			delete(l.memos, e.Key)
-			l.keys = slices.DeleteFunc(l.keys, func(k string) bool { return k == e.Key })
-		}
-		if l.ids[e.ID] == e.Seq {
-			delete(l.ids, e.ID)
-		}
-		for _, p := range e.Former {
-			delete(l.former, p)
-		}
-		*e = Entry{}
-		l.entries = l.entries[:len(l.entries)-1]
-	}
-	l.spans = l.spans.upTo(l.head())
-}
-
 // trim drops the oldest visible entries over the limits, and old keys. It says how many entries went.
 func (l *Log) trim(lim Limits, now time.Time, keyAge time.Duration) (dropped int) {
 	for len(l.entries) > 0 && l.base < l.visible {

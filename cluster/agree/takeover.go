@@ -180,7 +180,6 @@ func (r *Relay) take(t *topic, epoch uint64, reason string) {
 	t.own = &ownership{epoch: epoch, confirmed: epoch, fresh: true, since: r.now, before: t.vow}
 	t.fence, t.promised = epoch, r.cfg.Name
 	l := t.target()
-	t.own.floor = l.head()
 	l.begin(epoch)
 	t.recall()
 	r.adoptOwn(t)
@@ -191,7 +190,7 @@ func (r *Relay) take(t *topic, epoch uint64, reason string) {
 	r.recruit(t)
 }
 
-// stepDown gives a topic up for an owner with a higher claim: what was never shown goes, the rest is offered.
+// stepDown gives a topic up for an owner with a higher claim. What that one lacks is offered, shown or not.
 func (r *Relay) stepDown(t *topic, holder string, epoch uint64, reason string) {
 	if t.own.moving != "" {
 		r.moving--
@@ -203,10 +202,6 @@ func (r *Relay) stepDown(t *topic, holder string, epoch uint64, reason string) {
 		if p.to != "" {
 			t.askers[p.to] = true
 		}
-	}
-	l := t.target()
-	if t.role == owner { // sealed: the new owner has the tail
-		l.truncate(max(l.visible, t.own.floor))
 	}
 	t.role, t.up, t.feeds = follower, upward{straight: true}, nil
 	t.outbox.to = ""
