@@ -1,11 +1,16 @@
 package netloop
 
 import (
+	"bufio"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -127,11 +132,12 @@ func (l *listener) welcome(nc net.Conn) {
 }
 
 const (
-	maxRefusing   = 64          // connections refused politely at once
-	refusalLinger = time.Second // for the client to read why
+	maxRefusing    = 64          // connections refused politely at once
+	refusalLinger  = time.Second // for the client to ask, and to read why
+	maxRefusedHead = 16 << 10    // bytes of its request that are read for that
 )
 
-// refuse closes a connection so that the client can tell it from a crash: a plain one is answered 503, one
+// refuse closes a connection so that the client can tell it from a crash: a plain one is answered, one
 // that expects TLS gets FIN. Closing at once with bytes unread would be RST, which can
 // take back what was said.
 func (l *listener) refuse(nc net.Conn) {
@@ -153,9 +159,24 @@ func (l *listener) refuse(nc net.Conn) {
 	})
 }
 
+// sayBusy answers what a plain connection asks for. A browser's EventSource gives up for ever on any status but 200
+// (WHATWG HTML 9.2.3): it is told to come back instead. Who does not ask in HTTP/1.1 gets no answer.
 func (l *listener) sayBusy(nc net.Conn) {
-	if l.secure == nil {
-		_ = nc.SetWriteDeadline(time.Now().Add(refusalLinger))
-		_, _ = io.WriteString(nc, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+	if l.secure != nil {
+		return
 	}
+	_ = nc.SetDeadline(time.Now().Add(refusalLinger))
+	request, err := http.ReadRequest(bufio.NewReader(io.LimitReader(nc, maxRefusedHead)))
+	if err != nil || request.ProtoMajor != 1 {
+		return
+	}
+	retry := 2*time.Second + rand.N(8*time.Second)
+	if strings.Contains(request.Header.Get("Accept"), "text/event-stream") {
+		_, _ = fmt.Fprintf(nc, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store, no-transform\r\n"+
+			"Connection: close\r\n\r\nretry: %d\n", retry.Milliseconds())
+		return
+	}
+	const problem = `{"title":"Service Unavailable","status":503,"detail":"the relay has as many connections as limits.connections, limits.address_share or limits.handshakes allow"}` + "\n"
+	_, _ = fmt.Fprintf(nc, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: %d\r\nContent-Type: application/problem+json\r\n"+
+		"Content-Length: %d\r\nConnection: close\r\n\r\n%s", int(retry.Seconds()+0.5), len(problem), problem)
 }

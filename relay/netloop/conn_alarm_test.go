@@ -247,3 +247,28 @@ func TestIdleConnectionIsClosed(t *testing.T) {
 	r.pass(2 * time.Second)
 	want(t, c, "GOAWAY NO_ERROR")
 }
+
+// A handler that goes on after its stream was reset keeps the connection from being idle, not for ever.
+func TestIdleBeginsAfterTheLastHandler(t *testing.T) {
+	release := make(chan struct{})
+	r := newRig(t, &Engine{Idle: time.Minute, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release })})
+	c := r.connect()
+	_ = c.WriteHeaders(headersTo(1, "/"))
+	_ = c.WriteRSTStream(1, http2.ErrCodeCancel)
+	c.socket.in, c.sent.p = append(c.socket.in, c.sent.p...), nil
+	c.note(true, false)
+	for range 2 * ticks(time.Minute) {
+		r.l.tick++
+		r.l.wheel.advance(r.l.tick, r.l.ring)
+		r.l.turn()
+	}
+	if c.phase != open {
+		t.Fatal("closed with a handler running")
+	}
+	close(release)
+	r.settle()
+	r.pass(59 * time.Second)
+	want(t, c)
+	r.pass(2 * time.Second)
+	want(t, c, "GOAWAY NO_ERROR")
+}

@@ -164,6 +164,10 @@ func (x *exchange) run(l *loop) {
 	if done {
 		c.handlers--
 		c.engine.handlersOpen.Add(-1)
+		if c.phase == open && c.streams == 0 && c.handlers == 0 {
+			c.since = l.tick
+			l.wheel.setBefore(&c.alarm, l.tick+l.idle)
+		}
 	}
 	if c.phase < closing && len(c.http2.Output()) > 0 {
 		l.queueServe(c)

@@ -9,6 +9,9 @@ import (
 	"sync"
 )
 
+// headerSlop is what net/http reads of a header beyond MaxHeaderBytes.
+const headerSlop = 4 << 10
+
 // newHTTP1 is the net/http server that reads HTTP/1.1. Its connections come from the
 // listener, after the engine has accepted them, and go when Take takes them away.
 func newHTTP1(e *Engine) (*http.Server, *inProcessListener) {
@@ -25,7 +28,7 @@ func newHTTP1(e *Engine) (*http.Server, *inProcessListener) {
 		Protocols:         protocols,
 		ReadHeaderTimeout: e.HeaderRead,
 		IdleTimeout:       e.Idle,
-		MaxHeaderBytes:    e.HeaderBytes,
+		MaxHeaderBytes:    max(1, e.HeaderBytes-headerSlop),
 		ErrorLog:          slog.NewLogLogger(e.log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return e.requestBase },
 		ConnContext: func(ctx context.Context, nc net.Conn) context.Context {
