@@ -124,8 +124,8 @@ func (t *topic) commitOne(key string, known *publishKey, e ringbuf.Entry) (Recei
 }
 
 // commitStream appends events that are counted, but for those that were
-// committed before. Of those it recognises the first and the last, which is
-// enough to notice a publisher that uses a key twice.
+// committed before. It recognises those that it has the digests of, so that a
+// publisher that uses a key twice is told.
 func (t *topic) commitStream(known *publishKey, number uint64, events []ringbuf.Entry) (Receipt, int, error) {
 	receipt := Receipt{Count: number - 1 + uint64(len(events)), Duplicate: true}
 	var last ringbuf.Position
@@ -139,7 +139,7 @@ func (t *topic) commitStream(known *publishKey, number uint64, events []ringbuf.
 		}
 		sum := digest(events[i])
 		if n <= known.count {
-			if n == 1 && known.first != 0 && sum != known.first || n == known.count && sum != known.last {
+			if known.differs(n, sum) {
 				return Receipt{}, 0, conflict("Idempotency-Key")
 			}
 			continue
@@ -148,10 +148,8 @@ func (t *topic) commitStream(known *publishKey, number uint64, events []ringbuf.
 		// remember, or not to the end: what it leaves out was acknowledged
 		// elsewhere, or by a relay that has restarted since.
 		last = t.append(events[i])
-		known.count, known.last, known.id = n, sum, ""
-		if n == 1 {
-			known.first = sum
-		}
+		known.note(n, sum)
+		known.id = ""
 		added++
 	}
 	if added > 0 {

@@ -22,6 +22,12 @@ const maxKey = 256
 
 // publish answers a POST: one event, or a stream of them.
 func (r *Relay) publish(w http.ResponseWriter, req *http.Request) {
+	stream := isMedia(req.Header.Get("Content-Type"), "text/event-stream")
+	if stream {
+		// A refusal must not wait for the end of a body that has none, which is
+		// how net/http reads HTTP/1.1. Other protocols have no such mode.
+		_ = http.NewResponseController(w).EnableFullDuplex()
+	}
 	query, problem := requestQuery(req)
 	var topic string
 	if problem == nil {
@@ -57,12 +63,13 @@ func (r *Relay) publish(w http.ResponseWriter, req *http.Request) {
 		r.refusePublish(w, problem)
 		return
 	}
-	if isMedia(req.Header.Get("Content-Type"), "text/event-stream") {
+	if stream {
 		r.publishStream(w, req, topic, key)
 		return
 	}
 	receipt, err := r.publishOne(w, req, topic, key, query)
 	if err != nil {
+		passOver(w, req)
 		r.refusePublish(w, asProblem(err))
 		return
 	}
@@ -185,6 +192,19 @@ func (r *Relay) readBody(w http.ResponseWriter, req *http.Request) ([]byte, erro
 		return nil, cutShort(err)
 	}
 	return buf.Bytes(), nil
+}
+
+const (
+	passOverBytes = 16 << 20
+	passOverTime  = 2 * time.Second
+)
+
+// passOver reads what is left of the body of a request that is refused, within
+// bounds: many clients do not read an answer before they have sent all, and
+// lose it if the connection is closed meanwhile.
+func passOver(w http.ResponseWriter, req *http.Request) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(passOverTime))
+	_, _ = io.CopyN(io.Discard, req.Body, passOverBytes)
 }
 
 // cutShort is the answer to a body that did not come whole, if anybody is left

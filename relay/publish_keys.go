@@ -44,6 +44,41 @@ type publishKey struct {
 	id    string // that event's id
 	last  uint64 // that event's digest
 	first uint64 // digest of event 1; 0 = not seen
+	// recent is the digests of the last events of a counted publication, up to
+	// and with number count: what a publisher sends again is compared with them.
+	recent []uint64
+}
+
+// keepDigests is how many digests of a key are kept, at most twice as many for
+// a moment. They cover a body that is sent again whole, if it is not large,
+// and what a torn stream sends again.
+const keepDigests = 64
+
+// note counts the event of number n, whose digest is sum.
+func (k *publishKey) note(n, sum uint64) {
+	if n != k.count+1 {
+		k.recent = k.recent[:0] // a jump: those before are not its neighbours
+	}
+	if len(k.recent) == 2*keepDigests {
+		k.recent = k.recent[:copy(k.recent, k.recent[keepDigests:])]
+	}
+	k.recent = append(k.recent, sum)
+	k.count, k.last = n, sum
+	if n == 1 {
+		k.first = sum
+	}
+}
+
+// differs reports whether the event of number n, which was committed, is known
+// to have been another than the one whose digest is sum.
+func (k *publishKey) differs(n, sum uint64) bool {
+	if n == 1 && k.first != 0 {
+		return sum != k.first
+	}
+	if back := k.count - n; back < uint64(len(k.recent)) {
+		return sum != k.recent[uint64(len(k.recent))-1-back]
+	}
+	return n == k.count && sum != k.last
 }
 
 func newPublishKeys(limit int) *publishKeys {

@@ -115,3 +115,26 @@ func BenchmarkPublishKeys(b *testing.B) {
 		k.use("topic", fmt.Sprint(i), now.Add(time.Duration(i)*time.Microsecond))
 	}
 }
+
+// What is sent again under a key is compared with what was committed, as far back as digests are kept.
+func TestPublishKeyTellsEventsApart(t *testing.T) {
+	var k publishKey
+	for n := uint64(1); n <= 300; n++ {
+		k.note(n, 1000+n)
+	}
+	if len(k.recent) > 2*keepDigests {
+		t.Errorf("%d digests are kept, the limit is %d", len(k.recent), 2*keepDigests)
+	}
+	for _, n := range []uint64{1, 300 - keepDigests + 1, 270, 299, 300} {
+		if k.differs(n, 1000+n) {
+			t.Errorf("event %d: the same differs", n)
+		}
+		if !k.differs(n, 7) {
+			t.Errorf("event %d: another does not differ", n)
+		}
+	}
+	k.note(500, 1500) // a jump
+	if k.differs(300, 7) || !k.differs(500, 7) {
+		t.Error("after a jump, only the event behind it is known")
+	}
+}

@@ -107,7 +107,7 @@ func (l *listener) shed() {
 		return
 	}
 	if nc, err := l.net.Accept(); err == nil {
-		l.sayBusy(nc)
+		l.sayBusy(nc, shedLinger)
 		nc.Close()
 	}
 }
@@ -132,9 +132,10 @@ func (l *listener) welcome(nc net.Conn) {
 }
 
 const (
-	maxRefusing    = 64          // connections refused politely at once
-	refusalLinger  = time.Second // for the client to ask, and to read why
-	maxRefusedHead = 16 << 10    // bytes of its request that are read for that
+	maxRefusing    = 64                    // connections refused politely at once
+	refusalLinger  = time.Second           // for the client to ask, and to read why
+	shedLinger     = 20 * time.Millisecond // the same, while the listener waits for it
+	maxRefusedHead = 16 << 10              // bytes of its request that are read for that
 )
 
 // refuse closes a connection so that the client can tell it from a crash: a plain one is answered, one
@@ -153,7 +154,7 @@ func (l *listener) refuse(nc net.Conn) {
 		defer l.refusing.Add(-1)
 		defer nc.Close()
 		_ = nc.SetDeadline(time.Now().Add(refusalLinger))
-		l.sayBusy(nc)
+		l.sayBusy(nc, refusalLinger)
 		_ = half.CloseWrite()
 		_, _ = io.CopyN(io.Discard, nc, 16<<10)
 	})
@@ -161,11 +162,11 @@ func (l *listener) refuse(nc net.Conn) {
 
 // sayBusy answers what a plain connection asks for. A browser's EventSource gives up for ever on any status but 200
 // (WHATWG HTML 9.2.3): it is told to come back instead. Who does not ask in HTTP/1.1 gets no answer.
-func (l *listener) sayBusy(nc net.Conn) {
+func (l *listener) sayBusy(nc net.Conn, linger time.Duration) {
 	if l.secure != nil {
 		return
 	}
-	_ = nc.SetDeadline(time.Now().Add(refusalLinger))
+	_ = nc.SetDeadline(time.Now().Add(linger))
 	request, err := http.ReadRequest(bufio.NewReader(io.LimitReader(nc, maxRefusedHead)))
 	if err != nil || request.ProtoMajor != 1 {
 		return

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,14 +62,27 @@ func TestConnectionsAreLimited(t *testing.T) {
 			here = append(here, p)
 		}
 		extra := dial(t, s.plain)
+		fmt.Fprint(extra, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 		resp, err := http.ReadResponse(bufio.NewReader(extra), nil)
-		if err != nil || resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {
+		if err != nil || resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" || resp.Header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("answer %v %v", resp, err)
 		}
-		wantEOF(t, extra)
+		// An EventSource gives up for ever on a 503.
+		browser := dial(t, s.plain)
+		fmt.Fprint(browser, "GET / HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n")
+		resp, err = http.ReadResponse(bufio.NewReader(browser), nil)
+		if err != nil || resp.StatusCode != 200 {
+			t.Fatalf("answer %v %v", resp, err)
+		}
+		if body, err := io.ReadAll(resp.Body); err != nil || !regexp.MustCompile(`^retry: \d{4,5}\n$`).Match(body) {
+			t.Errorf("body %q %v", body, err)
+		}
+		prior := dial(t, s.plain)
+		fmt.Fprint(prior, http2.ClientPreface)
+		wantEOF(t, prior)
 		wantEOF(t, dial(t, s.secure))
-		if n := s.engine.Stats().Refused.Connections; n != 2 {
-			t.Errorf("%d connections refused, want 2", n)
+		if n := s.engine.Stats().Refused.Connections; n != 4 {
+			t.Errorf("%d connections refused, want 4", n)
 		}
 		// Those who are here are served on.
 		here[0].request(3, "GET", "/", true)
