@@ -60,5 +60,6 @@
 //   - Publishes of one topic travel from an accepting relay one batch at a time, so that a retry cannot reorder them.
 //   - Who resumes from a lost branch of which not every event has found its place yet waits for them, two seconds at most.
 //     A client that hops during a partition to the other side goes on there from the fork; if the branch it came from is
-//     merged later, it sees those events again. Repeats, never losses.
+//     merged later, it sees those events again. Repeats, never losses. The same goes for events that a ring smaller than the
+//     partition has evicted on the lost branch and that another relay still holds.
 package agree

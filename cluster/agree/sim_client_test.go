@@ -164,6 +164,9 @@ func (s *subscriber) follow(rt Route, came bool) {
 	g := s.node.ring(s.topic)
 	s.w.logf("%s at %s goes on from %v (%d seen) after %d skip %v found %d missing %v", s.name, s.node.name, s.place, len(s.seen), rt.After, rt.Skip, rt.Found, rt.Missing)
 	// What it saw on a branch that nobody here has heard of may still come: repeats, never losses.
+	if rt.Missing && s.w.plan.small { // what was evicted on the lost branch, and still lives elsewhere, may come again
+		s.edgy = true
+	}
 	if came && (rt.Missing && s.w.now-s.w.stirred < 3*time.Second || s.w.now-s.w.parting < 3*time.Second) {
 		s.edgy = true
 	}
