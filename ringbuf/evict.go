@@ -5,7 +5,8 @@ import "time"
 // count is how many events are kept; for writers.
 func (r *Ring) count() int { return int(r.head.Load() + 1 - r.oldest.Load()) }
 
-// bound evicts what would be beyond the limits once an event of size bytes, committed at ms, is there.
+// bound evicts what would be beyond the limits once an event of size bytes, committed
+// at ms, is there.
 func (r *Ring) bound(size int, ms int64) {
 	n, bytes := r.count(), int(r.bytes.Load())
 	l := &r.limits
@@ -61,7 +62,8 @@ func (r *Ring) drop() {
 		r.segBytes -= s.footprint()
 	}
 	next := *v
-	// A copy, because an array shared with the old view would keep the dropped segments alive.
+	// A copy, because an array shared with the old view would keep the dropped segments
+	// alive.
 	next.segs = append(make([]*segment, 0, len(v.segs)-n), v.segs[n:]...)
 	if next.ids != nil && len(next.segs) > 0 {
 		first := next.segs[0].first
@@ -72,8 +74,9 @@ func (r *Ring) drop() {
 	r.publish(next)
 }
 
-// Expire evicts the events committed more than Limits.Age before now, and returns the memory that this
-// gave back, in bytes. A topic that receives events expires old ones by their commit times, one that has become quiet only by Expire.
+// Expire evicts the events committed more than Limits.Age before now, and returns the
+// memory that this gave back, in bytes. A topic that receives events expires old ones
+// by their commit times, one that has become quiet only by Expire.
 func (r *Ring) Expire(now time.Time) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -90,8 +93,9 @@ func (r *Ring) Expire(now time.Time) int {
 	return before - r.Footprint()
 }
 
-// Trim gives back memory until the ring's footprint is at most target bytes or it has no events
-// left: first spare room, then the oldest events, a segment at a time. It returns what it gave back, in bytes.
+// Trim gives back memory until the ring's footprint is at most target bytes or it has
+// no events left: first spare room, then the oldest events, a segment at a time. It
+// returns what it gave back, in bytes.
 func (r *Ring) Trim(target int) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -112,8 +116,9 @@ func (r *Ring) Trim(target int) int {
 	return before - r.Footprint()
 }
 
-// Forget evicts all events and returns the memory that this gave back, in bytes. The head, the newest event's id and the lineage
-// stay: whoever has seen the newest event resumes without a gap.
+// Forget evicts all events and returns the memory that this gave back, in bytes. The
+// head, the newest event's id and the lineage stay: whoever has seen the newest event
+// resumes without a gap.
 func (r *Ring) Forget() int { return r.Trim(0) }
 
 // settle moves what the first and the last segment hold into segments without spare room.

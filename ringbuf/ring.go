@@ -10,11 +10,11 @@ import (
 	"unsafe"
 )
 
-// Limits bound what a ring shows. They are exact: whatever is beyond them is evicted before the
-// event that would break them becomes visible.
+// Limits bound what a ring shows. They are exact: whatever is beyond them is evicted
+// before the event that would break them becomes visible.
 type Limits struct {
 	Events int           // most events kept; 0 = no bound
-	Bytes  int           // most bytes of events, as they go over the wire; 0 = no bound. The newest event is kept whatever its size.
+	Bytes  int           // most bytes of events on the wire, but the newest is always kept; 0 = no bound
 	Age    time.Duration // events committed longer ago are evicted, to the millisecond; 0 = no bound
 }
 
@@ -25,12 +25,13 @@ type Entry struct {
 	Body []byte
 
 	// ID is the origin's id; "" = none. It becomes the event's id if a client can send
-	// it back (sse.UsableID), no event in the ring has it, and it is not the text of a position in the ring's lineage.
-	// Otherwise the event's position becomes its id.
+	// it back (sse.UsableID), no event in the ring has it, and it is not the text of a
+	// position in the ring's lineage. Otherwise the event's position becomes its id.
 	ID string
 
-	// Settled says that another ring of the same topic has decided on the ID, so that it is used
-	// even if an event here has it too: what that ring has evicted already, this one may still hold.
+	// Settled says that another ring of the same topic has decided on the ID, so that
+	// it is used even if an event here has it too: what that ring has evicted already,
+	// this one may still hold.
 	Settled bool
 
 	// Commit is when the event was committed, kept to the millisecond. In a ring
@@ -44,8 +45,9 @@ type Ring struct {
 	limits Limits
 
 	// Read by anyone at any time, written under mu. An event is visible once head has
-	// reached it. Writers store the view that holds it before head, and move oldest before they drop
-	// what is older from the view; readers load head, view and oldest in that order.
+	// reached it. Writers store the view that holds it before head, and move oldest
+	// before they drop what is older from the view; readers load head, view and oldest
+	// in that order.
 	head     atomic.Uint64 // sequence of the newest event
 	view     atomic.Pointer[view]
 	oldest   atomic.Uint64 // sequence of the oldest event kept; head+1 = none
@@ -62,11 +64,12 @@ type Ring struct {
 	newest   int64 // commit time of the newest event; Unix milliseconds
 }
 
-// New returns an empty ring whose next event comes after head, in head's epoch. A fresh topic
-// has head {epoch, 0}, so that its first event is number 1.
+// New returns an empty ring whose next event comes after head, in head's epoch. A fresh
+// topic has head {epoch, 0}, so that its first event is number 1.
 //
 // Whoever takes a log over from another ring passes the lineage that led to head, too.
-// Without one, or with one that does not lead to head, head's epoch is taken to reach back to the first event.
+// Without one, or with one that does not lead to head, head's epoch is taken to reach
+// back to the first event.
 func New(limits Limits, head Position, branches ...Branch) *Ring {
 	r := &Ring{limits: limits, newest: math.MinInt64}
 	l := lineage(slices.Clone(branches))
@@ -91,11 +94,12 @@ func (r *Ring) Append(e Entry) Position {
 	return at
 }
 
-// AppendAll appends events in one go and wakes the watchers once. It returns the position
-// of the last; the others' sequences lead up to it without a hole, in the same epoch. Without entries it returns the head.
+// AppendAll appends events in one go and wakes the watchers once. It returns the
+// position of the last; the others' sequences lead up to it without a hole, in the same
+// epoch. Without entries it returns the head.
 //
-// A batch is subject to the limits like any other events: of one that exceeds them, the first are
-// evicted before a reader can see them.
+// A batch is subject to the limits like any other events: of one that exceeds them, the
+// first are evicted before a reader can see them.
 func (r *Ring) AppendAll(entries []Entry) Position {
 	rest := 0
 	for i := range entries {
@@ -205,8 +209,8 @@ func (r *Ring) room(size, rest int, seq uint64, ms int64) *segment {
 	return s
 }
 
-// gather returns a segment of size bytes that holds what is kept of the whole ring, or nil if
-// an event committed at ms would not fit for its time.
+// gather returns a segment of size bytes that holds what is kept of the whole ring, or
+// nil if an event committed at ms would not fit for its time.
 func (r *Ring) gather(size int, v *view, ms int64) *segment {
 	seq, head := r.oldest.Load(), r.head.Load()
 	base := ms
@@ -226,8 +230,8 @@ func (r *Ring) gather(size int, v *view, ms int64) *segment {
 	return fresh
 }
 
-// Begin starts a new epoch with the next event. Epochs only rise: it reports false, and does
-// nothing, if epoch is not above the newest.
+// Begin starts a new epoch with the next event. Epochs only rise: it reports false, and
+// does nothing, if epoch is not above the newest.
 func (r *Ring) Begin(epoch uint64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
