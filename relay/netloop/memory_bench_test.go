@@ -32,7 +32,7 @@ func BenchmarkMemory(b *testing.B) {
 		mode                 string
 		connections, streams int
 	}{
-		{"h2", 5000, 1}, {"h2c", 5000, 1}, {"h2", 100, 1000}, {"h2", 1000, 1000},
+		{"h2", 10000, 1}, {"h2c", 10000, 1}, {"h2", 100, 1000}, {"h2", 1000, 1000},
 	} {
 		b.Run(fmt.Sprintf("%s/%dx%d", v.mode, v.connections, v.streams), func(b *testing.B) {
 			mux := http.NewServeMux()
