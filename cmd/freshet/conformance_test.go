@@ -1,13 +1,10 @@
 package main
 
 import (
-	"context"
-	"log/slog"
 	"net"
 	"os/exec"
 	"regexp"
 	"testing"
-	"time"
 
 	"freshet/cmd/freshet/config"
 )
@@ -19,22 +16,9 @@ func TestH2Spec(t *testing.T) {
 		t.Skip("h2spec is not installed; make test does that")
 	}
 	c := config.Default()
-	c.Listen.Plain, c.Listen.Public, c.Listen.Admin = "127.0.0.1:0", "127.0.0.1:0", ""
+	c.Listen.Plain, c.Listen.Public = "127.0.0.1:0", "127.0.0.1:0"
 	c.TLS.SelfSigned.On = true
-	c.Drain = time.Millisecond
-	s, err := openService(c, slog.New(slog.DiscardHandler), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	s := startService(t, c)
 	tests := []struct {
 		name   string
 		listen net.Listener

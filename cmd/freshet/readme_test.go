@@ -64,11 +64,18 @@ func TestReadmePrograms(t *testing.T) {
 	}
 }
 
-// startReadmeRelay starts a relay as "freshet run" does, on a port of its own.
+// startReadmeRelay starts a relay as "freshet run" does, on a port of its own, and returns its address.
 func startReadmeRelay(t *testing.T) string {
 	t.Helper()
 	c := config.Default()
-	c.Listen.Plain, c.Listen.Admin = "127.0.0.1:0", ""
+	c.Listen.Plain = "127.0.0.1:0"
+	return strings.TrimPrefix(startService(t, c).url(), "http://")
+}
+
+// startService runs what c describes, without its admin listener, until the test ends.
+func startService(t *testing.T, c *config.Config) *service {
+	t.Helper()
+	c.Listen.Admin = ""
 	c.Drain = time.Millisecond
 	s, err := openService(c, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
@@ -83,7 +90,7 @@ func startReadmeRelay(t *testing.T) string {
 			t.Error(err)
 		}
 	})
-	return strings.TrimPrefix(s.url(), "http://")
+	return s
 }
 
 // readmeBlocks returns the README's fenced blocks of one language.
