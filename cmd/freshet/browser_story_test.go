@@ -309,8 +309,8 @@ func await(t *testing.T, ctx context.Context, expression string, want int) {
 	}
 }
 
-// openBrowser starts a headless Chromium with one tab, or skips where there is none.
-func openBrowser(t *testing.T) context.Context {
+// openBrowser starts a headless Chromium with one tab, or skips where there is none. What more says goes over the usual flags.
+func openBrowser(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	var path string
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -331,7 +331,7 @@ func openBrowser(t *testing.T) context.Context {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
-	ctx, stop := chromedp.NewExecAllocator(ctx, options...)
+	ctx, stop := chromedp.NewExecAllocator(ctx, append(options, more...)...)
 	t.Cleanup(stop)
 	ctx, stop = chromedp.NewContext(ctx)
 	t.Cleanup(func() {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/base64"
@@ -10,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -24,10 +22,6 @@ import (
 // once an answer over HTTP/2 has told it of HTTP/3. That it is HTTP/3 say both the browser and
 // the relay.
 func TestStoryBrowserHTTP3(t *testing.T) {
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Skip("no Chromium on this machine")
-	}
 	for _, how := range []string{"at once", "by Alt-Svc"} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
@@ -41,21 +35,11 @@ func TestStoryBrowserHTTP3(t *testing.T) {
 			if how == "by Alt-Svc" {
 				forced = "localhost:1" // for this host Chromium takes a certificate that only the list below vouches for
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			t.Cleanup(cancel)
-			ctx, stop := chromedp.NewExecAllocator(ctx, chromedp.ExecPath(path), chromedp.Headless, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
-				chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
-				chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
-				chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("enable-quic", true),
+			ctx := openBrowser(t, chromedp.Flag("disable-quic", false), chromedp.Flag("enable-quic", true),
+				chromedp.Flag("ignore-certificate-errors", false),
 				chromedp.Flag("origin-to-force-quic-on", forced),
 				chromedp.Flag("host-resolver-rules", "MAP localhost 127.0.0.1"),
 				chromedp.Flag("ignore-certificate-errors-spki-list", pinOf(t, net.JoinHostPort("127.0.0.1", at.Port()))))
-			t.Cleanup(stop)
-			ctx, stop = chromedp.NewContext(ctx)
-			t.Cleanup(func() {
-				chromedp.Cancel(ctx) // waits until Chromium is gone
-				stop()
-			})
 			within := func(what, expression string) {
 				t.Helper()
 				for patience := time.Now().Add(20 * time.Second); ; {
