@@ -24,8 +24,9 @@ const maxKey = 256
 func (r *Relay) publish(w http.ResponseWriter, req *http.Request) {
 	stream := isMedia(req.Header.Get("Content-Type"), "text/event-stream")
 	if stream {
-		// A refusal must not wait for the end of a body that has none, which is
-		// how net/http reads HTTP/1.1. Other protocols have no such mode.
+		// Neither a refusal nor an acknowledgement may wait for the end of a body
+		// that has none, which is how net/http reads HTTP/1.1. HTTP/2 is duplex
+		// anyway, and says that it cannot be told to be.
 		_ = http.NewResponseController(w).EnableFullDuplex()
 	}
 	query, problem := requestQuery(req)

@@ -101,8 +101,6 @@ func publishOffset(h http.Header, key string) (uint64, *Problem) {
 
 // acknowledge begins the answer of lines, and returns what adds one.
 func (p *publication) acknowledge(w http.ResponseWriter, req *http.Request, control *http.ResponseController) func() error {
-	// HTTP/2 is duplex anyway, and says that it cannot be told to be.
-	_ = control.EnableFullDuplex()
 	if req.Header.Get("Expect") != "" {
 		_, _ = req.Body.Read(nil) // sends 100 Continue, which an early 200 would not
 	}
