@@ -45,7 +45,7 @@ func (r *Relay) publish(w http.ResponseWriter, req *http.Request) {
 		key, problem = idempotencyKey(req.Header)
 	}
 	if problem != nil {
-		r.refusePublish(w, problem)
+		r.refusePublish(w, req, problem)
 		return
 	}
 	if !r.admission.publish() {
@@ -53,7 +53,7 @@ func (r *Relay) publish(w http.ResponseWriter, req *http.Request) {
 		r.metrics.hits.add(limitPublishes)
 		problem = overLimit(http.StatusServiceUnavailable, "limits.publishes", most, "%d publish requests are under way, no more at once", most)
 		problem.after = time.Second
-		r.refusePublish(w, problem)
+		r.refusePublish(w, req, problem)
 		return
 	}
 	defer r.admission.published()
@@ -61,7 +61,7 @@ func (r *Relay) publish(w http.ResponseWriter, req *http.Request) {
 	if coding := req.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 		problem = newProblem(http.StatusUnsupportedMediaType, "the body is taken as it is, not with the content coding %q", clip(coding))
 		problem.Field = "Content-Encoding"
-		r.refusePublish(w, problem)
+		r.refusePublish(w, req, problem)
 		return
 	}
 	if stream {
@@ -71,7 +71,7 @@ func (r *Relay) publish(w http.ResponseWriter, req *http.Request) {
 	receipt, err := r.publishOne(w, req, topic, key, query)
 	if err != nil {
 		passOver(w, req)
-		r.refusePublish(w, asProblem(err))
+		r.refusePublish(w, req, asProblem(err))
 		return
 	}
 	r.answerPublished(w, topic, receipt)
@@ -263,7 +263,12 @@ func (r *Relay) answerPublished(w http.ResponseWriter, topic string, receipt Rec
 	_ = json.NewEncoder(w).Encode(published{topic, receipt.ID, receipt.Count, receipt.Duplicate})
 }
 
-func (r *Relay) refusePublish(w http.ResponseWriter, p *Problem) {
+func (r *Relay) refusePublish(w http.ResponseWriter, req *http.Request, p *Problem) {
+	if req.ProtoMajor == 1 && isMedia(req.Header.Get("Content-Type"), "text/event-stream") {
+		// What is left of the body is not read, so the connection ends: a client
+		// that is not told would send its next request into it.
+		w.Header().Set("Connection", "close")
+	}
 	r.metrics.posts[p.outcome()].Inc()
 	if p.Status == http.StatusServiceUnavailable && p.after == 0 {
 		p.after = r.config.Retry

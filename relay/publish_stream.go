@@ -43,7 +43,7 @@ type publication struct {
 func (r *Relay) publishStream(w http.ResponseWriter, req *http.Request, topic, key string) {
 	offset, problem := publishOffset(req.Header, key)
 	if problem != nil {
-		r.refusePublish(w, problem)
+		r.refusePublish(w, req, problem)
 		return
 	}
 	p := &publication{relay: r, topic: topic, key: memoryKey(key, ""), number: offset}
@@ -74,7 +74,7 @@ func (r *Relay) publishStream(w http.ResponseWriter, req *http.Request, topic, k
 		refusal := *asProblem(err)
 		refusal.Count = p.total.Count
 		if ack == nil {
-			r.refusePublish(w, &refusal)
+			r.refusePublish(w, req, &refusal)
 			return
 		}
 		r.metrics.posts[refusal.outcome()].Inc()
