@@ -11,23 +11,22 @@ import (
 )
 
 // newHTTP3 returns the server of Config.HTTP3; nil if there is none.
-func newHTTP3(c *Config, handler http.Handler) *h3.Server {
+func newHTTP3(c *Config, places *netloop.Places, handler http.Handler) *h3.Server {
 	if c.HTTP3 == nil {
 		return nil
 	}
 	return &h3.Server{
-		Handler:      handler,
-		TLS:          c.TLS,
-		Secret:       c.HTTP3Secret,
-		Connections:  c.Limits.Connections,
-		AddressShare: c.Limits.AddressShare,
-		Handshakes:   c.Limits.Handshakes,
-		Streams:      c.Limits.StreamsPerConnection,
-		HeaderBytes:  c.Limits.HeaderBytes,
-		Heartbeat:    c.Heartbeat,
-		Stall:        c.Stall,
-		Drain:        moment,
-		Log:          c.Log,
+		Handler:     handler,
+		TLS:         c.TLS,
+		Secret:      c.HTTP3Secret,
+		Places:      places,
+		Handshakes:  c.Limits.Handshakes,
+		Streams:     c.Limits.StreamsPerConnection,
+		HeaderBytes: c.Limits.HeaderBytes,
+		Heartbeat:   c.Heartbeat,
+		Stall:       c.Stall,
+		Drain:       moment,
+		Log:         c.Log,
 	}
 }
 

@@ -1,10 +1,14 @@
 package relay
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"testing"
+	"time"
 )
 
 // Who comes over TLS by TCP is told of HTTP/3, and nobody else is: h2c has no name to be
@@ -48,5 +52,46 @@ func TestHTTP3SharesLimits(t *testing.T) {
 		if res.StatusCode != http.StatusServiceUnavailable {
 			t.Errorf("a third subscriber over %s: %s, want 503", name, res.Status)
 		}
+	}
+}
+
+// So is the limit on connections of one address: who holds its share by TCP has no room by UDP, and the
+// other way round.
+func TestHTTP3SharesConnections(t *testing.T) {
+	r := serveRelay(t, Config{Limits: Limits{Connections: 8, AddressShare: 0.5}})
+	streams, clients := make(map[string]*puppet), make(map[string]*http.Client)
+	for _, p := range r.protocols(t)[:4] {
+		streams[p.name], clients[p.name] = p.subscribe(t, "/events/t"), p.client
+	}
+	ask := func(name string) error { // over a connection of its own, which stays open
+		all := r.protocols(t)
+		p := all[slices.IndexFunc(all, func(p protocol) bool { return p.name == name })]
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+"/events/t?from=nonsense", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := p.client.Do(req)
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		if res.StatusCode != http.StatusBadRequest {
+			return errors.New(res.Status)
+		}
+		return nil
+	}
+	for _, name := range []string{"h3", "h2", "http1"} {
+		if ask(name) == nil {
+			t.Errorf("a fifth connection, over %s, is taken", name)
+		}
+	}
+	for free, taker := range map[string]string{"h2": "h3", "h3": "h2"} {
+		streams[free].Cut()
+		eventually(t, "a place of "+free+" is free for "+taker, func() bool {
+			clients[free].CloseIdleConnections()
+			return ask(taker) == nil
+		})
 	}
 }

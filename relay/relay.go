@@ -63,8 +63,9 @@ func New(config Config) (*Relay, error) {
 	r.leaving, r.leave = context.WithCancel(context.Background())
 	r.stopped, r.stop = context.WithCancel(context.Background())
 	r.following = r.stopped
-	r.engine = newEngine(&r.config, advertise(r.config.HTTP3, r.Handler()))
-	r.http3 = newHTTP3(&r.config, r.Handler())
+	places := netloop.NewPlaces(r.config.Limits.Connections, r.config.Limits.AddressShare)
+	r.engine = newEngine(&r.config, places, advertise(r.config.HTTP3, r.Handler()))
+	r.http3 = newHTTP3(&r.config, places, r.Handler())
 	r.metrics = newMetrics(r, config.Metrics)
 	return r, nil
 }

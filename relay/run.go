@@ -75,10 +75,10 @@ func (r *Relay) Run(ctx context.Context) error {
 const moment = time.Second
 
 // newEngine returns the engine that serves the public listeners.
-func newEngine(c *Config, handler http.Handler) *netloop.Engine {
+func newEngine(c *Config, places *netloop.Places, handler http.Handler) *netloop.Engine {
 	return &netloop.Engine{
 		Handler:      handler,
-		Connections:  c.Limits.Connections,
+		Places:       places,
 		AddressShare: c.Limits.AddressShare,
 		Handshakes:   c.Limits.Handshakes,
 		Streams:      c.Limits.StreamsPerConnection,

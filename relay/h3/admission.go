@@ -4,39 +4,38 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
+
+	"freshet/relay/netloop"
 )
 
-// admission counts who is here: connections in all and by address, and those whose handshake has not
-// ended.
+// admission counts who is here, and those whose handshake has not ended.
 type admission struct {
 	// Static after init.
-	server    *Server
-	ofAddress int
-	leaving   chan struct{} // closed by hurry
+	server  *Server
+	places  *netloop.Places
+	leaving chan struct{} // closed by hurry
 
 	pending atomic.Int32 // handshakes
 
-	mu        sync.Mutex
-	count     int                // connections, those included that are not in conns yet
-	conns     map[*conn]struct{} // those that were opened
-	addresses map[netip.Addr]int // of those whose address is proved
-	closed    bool
-	emptied   chan struct{} // closed when count falls to 0, if somebody asked
+	mu      sync.Mutex
+	count   int                // connections, those included that are not in conns yet
+	conns   map[*conn]struct{} // those that were opened
+	closed  bool
+	emptied chan struct{} // closed when count falls to 0, if somebody asked
 }
 
 // A refusal says why a connection or a request was not admitted. It is a label of a metric.
 type refusal int
 
 const (
-	refusedFull       refusal = iota // Server.Connections
-	refusedAddress                   // Server.AddressShare, Server.Admit
+	refusedFull       refusal = iota // Server.Places
+	refusedAddress                   // the same, of one address
 	refusedHandshakes                // Server.Handshakes
 	refusedLeaving                   // the server drains
 	refusedRequests                  // Server.Requests
@@ -48,11 +47,9 @@ const (
 var errRefused = errors.New("h3: connection refused")
 
 func (a *admission) init(s *Server) {
-	a.server = s
-	a.ofAddress = max(1, int(s.AddressShare*float64(s.Connections)))
+	a.server, a.places = s, s.Places
 	a.leaving = make(chan struct{})
 	a.conns = make(map[*conn]struct{})
-	a.addresses = make(map[netip.Addr]int)
 }
 
 // doubtful reports whether there are so many handshakes that peers must prove their address first.
@@ -76,13 +73,21 @@ func (a *admission) arrive(ctx context.Context, _ *quic.ClientInfo) (context.Con
 }
 
 func (a *admission) begin() (why refusal, ok bool) {
+	if !a.places.Take() {
+		return refusedFull, false
+	}
+	if why, ok = a.beginHandshake(); !ok {
+		a.places.Give()
+	}
+	return why, ok
+}
+
+func (a *admission) beginHandshake() (why refusal, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
 	case a.closed:
 		return refusedLeaving, false
-	case a.count >= a.server.Connections:
-		return refusedFull, false
 	case int(a.pending.Load()) >= a.server.Handshakes:
 		return refusedHandshakes, false
 	}
@@ -104,29 +109,20 @@ func (a *admission) opened(c *conn) bool {
 
 // admit ends the handshake of c, and reports whether its address may have one more connection.
 func (a *admission) admit(c *conn) bool {
-	source := sourceOf(c.quic.RemoteAddr())
-	ok, leave := true, func() {}
-	if a.server.Admit != nil {
-		leave, ok = a.server.Admit(c.quic.RemoteAddr())
+	source := netloop.SourceOf(c.quic.RemoteAddr())
+	claimed := a.places.Claim(source)
+	if !claimed {
+		a.server.stats.refused[refusedAddress].Add(1)
 	}
 	a.mu.Lock()
 	a.endHandshake(c)
-	switch {
-	case !ok:
-	case c.gone || a.addresses[source] >= a.ofAddress:
-		a.mu.Unlock()
-		leave()
-		a.mu.Lock()
-		ok = false
-	default:
-		a.addresses[source]++
-		c.source, c.leave, c.admitted = source, leave, true
-	}
-	if !ok && !c.gone {
-		a.server.stats.refused[refusedAddress].Add(1)
-	}
+	c.source, c.admitted = source, claimed && !c.gone
+	admitted := c.admitted
 	a.mu.Unlock()
-	return ok
+	if claimed && !admitted {
+		a.places.Yield(source) // end has been here already
+	}
+	return admitted
 }
 
 // endHandshake counts c as arrived. a.mu is held.
@@ -144,20 +140,16 @@ func (a *admission) end(c *conn) {
 	a.endHandshake(c)
 	a.count--
 	delete(a.conns, c)
-	leave := c.leave
-	if c.admitted {
-		if a.addresses[c.source]--; a.addresses[c.source] <= 0 {
-			delete(a.addresses, c.source)
-		}
-	}
+	claimed := c.admitted
 	if a.count == 0 && a.emptied != nil {
 		close(a.emptied)
 		a.emptied = nil
 	}
 	a.mu.Unlock()
-	if leave != nil {
-		leave()
+	if claimed {
+		a.places.Yield(c.source)
 	}
+	a.places.Give()
 }
 
 // open returns the connections that are open.

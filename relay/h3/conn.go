@@ -2,7 +2,6 @@ package h3
 
 import (
 	"context"
-	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -29,9 +28,8 @@ type conn struct {
 
 	// Guarded by server.admission.mu.
 	handshaking bool
-	admitted    bool
+	admitted    bool // source is claimed
 	gone        bool
-	leave       func() // what Server.Admit returned
 
 	// Owned by the loop.
 	marked     *stream // due, the first of a list
@@ -177,19 +175,4 @@ func (s *Server) sweepOnce(hurry bool) {
 			c.close(http3.ErrCodeNoError, "idle")
 		}
 	}
-}
-
-// sourceOf is what a connection is counted under: its address, of IPv6 the /64, since that is what
-// one household or server has.
-func sourceOf(addr net.Addr) netip.Addr {
-	udp, ok := addr.(*net.UDPAddr)
-	if !ok {
-		return netip.Addr{}
-	}
-	ip := udp.AddrPort().Addr().Unmap().WithZone("")
-	if ip.Is6() {
-		prefix, _ := ip.Prefix(64)
-		return prefix.Addr()
-	}
-	return ip
 }

@@ -8,13 +8,14 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
+
+	"freshet/relay/netloop"
 )
 
 func TestConnectionLimits(t *testing.T) {
@@ -63,21 +64,23 @@ func TestConnectionLimits(t *testing.T) {
 		}
 	})
 	t.Run("shared", func(t *testing.T) {
-		var here atomic.Int32
-		p := serve(t, nil, func(s *Server) {
-			s.Admit = func(addr net.Addr) (func(), bool) {
-				if here.Add(1) > 1 {
-					here.Add(-1)
-					return nil, false
-				}
-				return func() { here.Add(-1) }, true
-			}
-		})
+		places := netloop.NewPlaces(4, 0.5)
+		p := serve(t, nil, func(s *Server) { s.Places = places })
+		byTCP := netloop.SourceOf(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1})
+		if !places.Take() || !places.Claim(byTCP) {
+			t.Fatal("no place for a connection by TCP")
+		}
 		c := p.dial(nil, nil)
 		c.Subscribe()
 		refused(t, p, 0)
 		c.Close()
-		within(t, "it has left", func() bool { return here.Load() == 0 })
+		within(t, "it has left", func() bool { return places.Taken() == 1 })
+		for places.Take() {
+		}
+		refused(t, p, quic.ConnectionRefused)
+		if stats := p.Stats(); stats.RefusedFull == 0 || stats.RefusedAddress != 1 {
+			t.Errorf("counted %+v", stats)
+		}
 	})
 }
 

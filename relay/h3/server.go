@@ -14,6 +14,8 @@ import (
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
+
+	"freshet/relay/netloop"
 )
 
 // A Server serves HTTP/3. Its fields must not change once Serve, NewFanout or Run was called.
@@ -37,10 +39,10 @@ type Server struct {
 	// AddressShare is what part of Connections one address (IPv6: one /64) may hold, above 0 and
 	// up to 1; 0 = 0.75.
 	AddressShare float64
-	// Admit is asked besides, with the address that a finished handshake has proved, so that a
-	// limit by address can be shared with TCP. leave is called once when the connection has
-	// ended. nil = admit.
-	Admit func(remote net.Addr) (leave func(), ok bool)
+	// Places are what connections take, so that the limits can be shared with TCP: they, and not
+	// Connections and AddressShare, bound them. An address is counted from when a finished
+	// handshake has proved it. nil = places of its own.
+	Places *netloop.Places
 	// Handshakes is how many may be in progress at once; 0 = 512. From a quarter of it on a client
 	// must prove its address before it costs anything (stateless retry, RFC 9000 8.1.2).
 	Handshakes int
@@ -123,6 +125,9 @@ func (s *Server) setup() {
 		s.start = time.Now()
 		s.failed = make(chan error, 1)
 		s.acceptCtx, s.stopAccept = context.WithCancel(context.Background())
+		if s.Places == nil {
+			s.Places = netloop.NewPlaces(s.Connections, s.AddressShare)
+		}
 		s.admission.init(s)
 		for i := range s.Loops {
 			s.loops = append(s.loops, newLoop(s, i))

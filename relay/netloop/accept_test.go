@@ -141,7 +141,7 @@ func TestAddressesShare(t *testing.T) {
 func TestHandshakesOfOneAddressTakeTurns(t *testing.T) {
 	const each, crowd = 4, 40
 	var a admission
-	a.init(100, 5, 0.8)
+	a.init(NewPlaces(100, 0.8), 5, 0.8)
 	e := &Engine{}
 	one, other := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	var begun []*conn
@@ -178,19 +178,6 @@ func TestHandshakesOfOneAddressTakeTurns(t *testing.T) {
 	}
 	if _, handshakes := a.counts(); handshakes != 0 || len(a.parked) != 0 {
 		t.Errorf("%d handshakes and %d parkings are left", handshakes, len(a.parked))
-	}
-}
-
-func TestSourceOf(t *testing.T) {
-	for in, want := range map[string]string{
-		"192.0.2.7": "192.0.2.7", "::ffff:192.0.2.7": "192.0.2.7", "2001:db8:1:2:3::4": "2001:db8:1:2::",
-	} {
-		if got := sourceOf(&net.TCPAddr{IP: net.ParseIP(in)}); got.String() != want {
-			t.Errorf("%s counts as %v, want %s", in, got, want)
-		}
-	}
-	if got := sourceOf(inProcess{}); got.IsValid() {
-		t.Errorf("no address counts as %v", got)
 	}
 }
 

@@ -2,31 +2,27 @@ package netloop
 
 import (
 	"container/list"
-	"net"
 	"net/netip"
 	"sync"
 	"time"
 )
 
-// admission counts who is here: connections in all and by address, and those that are still on
-// their way to their first request.
+// admission counts who is here, and those that are still on their way to their first request.
 type admission struct {
 	// Static after init.
-	connections    int
-	ofAddress      int
+	places         *Places
 	handshakes     int
 	handshakesEach int
 	patience       time.Duration // age from which a handshake may have to give way
 
-	mu        sync.Mutex
-	open      int
-	addresses map[netip.Addr]int
-	pending   list.List // of *conn, oldest first: the handshakes in progress
-	perAddr   map[netip.Addr]int
-	parked    map[netip.Addr][]parking // connections whose address has its share of handshakes under way, first come first
-	freed     chan struct{}            // closed and replaced when a handshake ends and somebody waits for it
-	waiting   bool
-	emptied   chan struct{} // closed when open falls to 0, if somebody asked
+	mu      sync.Mutex
+	open    int
+	pending list.List // of *conn, oldest first: the handshakes in progress
+	perAddr map[netip.Addr]int
+	parked  map[netip.Addr][]parking // connections whose address has its share of handshakes under way, first come first
+	freed   chan struct{}            // closed and replaced when a handshake ends and somebody waits for it
+	waiting bool
+	emptied chan struct{} // closed when open falls to 0, if somebody asked
 }
 
 // A refusal says why a connection was not admitted. It is a label of a metric.
@@ -34,8 +30,8 @@ type refusal int
 
 const (
 	admitted          refusal = iota
-	refusedFull               // Engine.Connections
-	refusedAddress            // Engine.AddressShare
+	refusedFull               // Engine.Places
+	refusedAddress            // the same, of one address
 	refusedHandshakes         // Engine.Handshakes
 	refusedDescriptor         // the process has no descriptor left
 	refusals
@@ -49,30 +45,13 @@ type parking struct {
 	begin func()
 }
 
-func (a *admission) init(connections, handshakes int, share float64) {
-	a.connections, a.handshakes = connections, handshakes
-	a.ofAddress = max(1, int(share*float64(connections)))
+func (a *admission) init(places *Places, handshakes int, share float64) {
+	a.places, a.handshakes = places, handshakes
 	a.handshakesEach = max(1, int(share*float64(handshakes)))
 	a.patience = time.Second
-	a.addresses = make(map[netip.Addr]int)
 	a.perAddr = make(map[netip.Addr]int)
 	a.parked = make(map[netip.Addr][]parking)
 	a.freed = make(chan struct{})
-}
-
-// sourceOf is what a connection is counted under: its address, of IPv6 the /64, since
-// that is what one household or server has.
-func sourceOf(addr net.Addr) netip.Addr {
-	tcp, ok := addr.(*net.TCPAddr)
-	if !ok {
-		return netip.Addr{}
-	}
-	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
-	if ip.Is6() {
-		prefix, _ := ip.Prefix(64)
-		return prefix.Addr()
-	}
-	return ip
 }
 
 // admit counts c in, as a connection and as a handshake, or says why not. When all places for
@@ -84,23 +63,33 @@ func sourceOf(addr net.Addr) netip.Addr {
 // these ends, and it keeps nobody of another address waiting. Parked ones are bounded by their address's share
 // of the connections.
 func (a *admission) admit(c *conn, done <-chan struct{}, begin func()) refusal {
+	if !a.places.Take() {
+		return refusedFull
+	}
+	if !a.places.Claim(c.source) {
+		a.places.Give()
+		return refusedAddress
+	}
+	why := a.admitHandshake(c, done, begin)
+	if why == refusedHandshakes {
+		a.places.Yield(c.source)
+		a.places.Give()
+	}
+	return why
+}
+
+// admitHandshake is the part of admit after c has its place.
+func (a *admission) admitHandshake(c *conn, done <-chan struct{}, begin func()) refusal {
 	for {
 		a.mu.Lock()
-		switch {
-		case a.open >= a.connections:
-			a.mu.Unlock()
-			return refusedFull
-		case a.addresses[c.source] >= a.ofAddress:
-			a.mu.Unlock()
-			return refusedAddress
-		case a.pending.Len() < a.handshakes && a.perAddr[c.source] >= a.handshakesEach:
-			a.count(c)
+		if a.pending.Len() < a.handshakes && a.perAddr[c.source] >= a.handshakesEach {
+			a.open++
 			a.park(parking{c, begin})
 			a.mu.Unlock()
 			return parked
 		}
 		if a.pending.Len() < a.handshakes {
-			a.count(c)
+			a.open++
 			a.beginHandshake(c)
 			a.mu.Unlock()
 			return admitted
@@ -129,12 +118,7 @@ func (a *admission) admit(c *conn, done <-chan struct{}, begin func()) refusal {
 	}
 }
 
-// count counts c in as a connection. a.mu is held, here and below.
-func (a *admission) count(c *conn) {
-	a.open++
-	a.addresses[c.source]++
-}
-
+// beginHandshake counts c as on its way. a.mu is held, here and below.
 func (a *admission) beginHandshake(c *conn) {
 	c.accepted = time.Now() // its time runs from here
 	a.perAddr[c.source]++
@@ -202,19 +186,26 @@ func (a *admission) endHandshakeLocked(c *conn) {
 
 // leave counts c out. It may be called more than once.
 func (a *admission) leave(c *conn) {
+	if a.countOut(c) {
+		a.places.Yield(c.source)
+		a.places.Give()
+	}
+}
+
+func (a *admission) countOut(c *conn) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if c.left {
-		return
+		return false
 	}
 	c.left = true
 	a.endHandshakeLocked(c)
 	a.open--
-	decrement(a.addresses, c.source)
 	if a.open == 0 && a.emptied != nil {
 		close(a.emptied)
 		a.emptied = nil
 	}
+	return true
 }
 
 func decrement(m map[netip.Addr]int, k netip.Addr) {

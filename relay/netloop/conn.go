@@ -79,7 +79,7 @@ const (
 
 func newConn(e *Engine, listener net.Addr, nc net.Conn) *conn {
 	c := &conn{engine: e, listener: listener, net: nc, remote: nc.RemoteAddr(), accepted: time.Now()}
-	c.source = sourceOf(c.remote)
+	c.source = SourceOf(c.remote)
 	c.alarm.conn = c
 	return c
 }

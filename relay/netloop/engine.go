@@ -47,6 +47,9 @@ type Engine struct {
 	// AddressShare is what part of Connections, and of Handshakes, one address (IPv6: one /64)
 	// may hold, above 0 and up to 1; 0 = 0.75.
 	AddressShare float64
+	// Places are what connections take, so that others can share the limits: they, and not
+	// Connections, bound them. nil = places of its own, of Connections and AddressShare.
+	Places *Places
 	// Handshakes is how many connections may be on their way from accept to their first
 	// request at once; 0 = 512. Above that the oldest one gives way once it is a second old.
 	Handshakes int
@@ -129,7 +132,10 @@ func (e *Engine) setup() {
 		e.log = orDefault(e.Log, slog.New(slog.DiscardHandler))
 
 		e.start = time.Now()
-		e.admission.init(e.Connections, e.Handshakes, e.AddressShare)
+		if e.Places == nil {
+			e.Places = NewPlaces(e.Connections, e.AddressShare)
+		}
+		e.admission.init(e.Places, e.Handshakes, e.AddressShare)
 		e.requestBase, e.cancelBase = context.WithCancelCause(context.Background())
 		e.options = &h2.Config{
 			MaxStreams:    uint32(e.Streams),
