@@ -1,14 +1,19 @@
 package relay
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"slices"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/quic-go/quic-go"
 )
 
 // Who comes over TLS by TCP is told of HTTP/3, and nobody else is: h2c has no name to be
@@ -93,5 +98,72 @@ func TestHTTP3SharesConnections(t *testing.T) {
 			clients[free].CloseIdleConnections()
 			return ask(taker) == nil
 		})
+	}
+}
+
+// A relay that drains tells every connection to go at once, by GOAWAY, while its streams are let go one after the
+// other. Who comes meanwhile by TCP is told when to come back; by UDP it is refused, and turns to TCP.
+func TestDrainSaysGoAway(t *testing.T) {
+	const streams = 300 // on each connection: they are let go over a millisecond for each
+	r := serveRelay(t, Config{Drain: time.Minute})
+	clients := make(map[string]protocol)
+	var all []*puppet
+	for _, p := range r.protocols(t) {
+		if clients[p.name] = p; p.name != "h2" && p.name != "h3" {
+			continue
+		}
+		var joining sync.WaitGroup
+		joined := make(chan *puppet, streams)
+		for range streams {
+			joining.Go(func() { joined <- p.subscribe(t, "/events/t") })
+		}
+		joining.Wait()
+		close(joined)
+		for s := range joined {
+			all = append(all, s)
+		}
+	}
+	r.cancel()
+	eventually(t, "it drains", r.draining)
+
+	anew := false
+	trace := &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { anew = !c.Reused }}
+	eventually(t, "HTTP/2 leaves its connection alone", func() bool {
+		req, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodGet, clients["h2"].url+"/events/t", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Accept", "text/event-stream")
+		res, err := clients["h2"].client.Do(req)
+		if err != nil {
+			t.Fatalf("by TCP: %v", err)
+		}
+		defer res.Body.Close()
+		answer, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != http.StatusOK || !bytes.HasPrefix(answer, []byte("retry: ")) {
+			t.Fatalf("by TCP: %s %q %v, want when to come back", res.Status, answer, err)
+		}
+		return anew
+	})
+	eventually(t, "HTTP/3 is refused", func() bool {
+		res, err := clients["h3"].client.Get(clients["h3"].url + "/events/t")
+		if err == nil {
+			res.Body.Close()
+		}
+		refused, ok := errors.AsType[*quic.TransportError](err)
+		return ok && refused.ErrorCode == quic.ConnectionRefused
+	})
+	if n := r.admission.subscribers.Load(); n == 0 {
+		t.Error("everybody has been let go already: this shows nothing")
+	}
+	for _, s := range all {
+		s.WantEnd()
+	}
+	r.shut(t)
+	for _, address := range []string{r.plain, r.public} {
+		if c, err := net.Dial("tcp", address); err == nil {
+			c.Close()
+			t.Errorf("%s is still listened on", address)
+		}
 	}
 }

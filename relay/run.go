@@ -128,6 +128,10 @@ func (r *Relay) sweep() {
 func (r *Relay) drain() {
 	began := time.Now()
 	r.leave()
+	r.engine.Leave()
+	if r.http3 != nil {
+		r.http3.Leave()
+	}
 	r.config.Log.Info("draining", "subscribers", r.admission.subscribers.Load(), "over", r.config.Drain)
 	timeUp := time.NewTimer(r.config.Drain)
 	defer timeUp.Stop()

@@ -147,7 +147,7 @@ func (s *Server) sweep(ctx context.Context) {
 		every := s.Idle / 4
 		hurry := s.admission.inHurry()
 		if hurry {
-			every = 20 * time.Millisecond
+			every = 50 * time.Millisecond
 		}
 		timer := time.NewTimer(every)
 		select {
@@ -165,13 +165,16 @@ func (s *Server) sweep(ctx context.Context) {
 func (s *Server) sweepOnce(hurry bool) {
 	now := time.Since(s.start)
 	for _, c := range s.admission.open() {
+		if c.busy.Load() > 0 {
+			continue
+		}
 		patience := s.Idle
 		if hurry {
 			// What was written last must have arrived, and maybe be sent again: there is no
 			// notice of that.
 			patience = min(max(50*time.Millisecond, 4*c.quic.ConnectionStats().SmoothedRTT), time.Second)
 		}
-		if c.busy.Load() == 0 && now-time.Duration(c.empty.Load()) >= patience {
+		if now-time.Duration(c.empty.Load()) >= patience {
 			c.close(http3.ErrCodeNoError, "idle")
 		}
 	}

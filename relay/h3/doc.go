@@ -39,7 +39,7 @@
 //
 // What it promises: the limits of [Server], also against peers that only begin things;
 // idle connections that stay open while something is subscribed, whatever idle timeout the
-// peer asks for; a shutdown that ends, tells the peers, and closes the socket last.
+// peer asks for; a shutdown that ends, tells the peers first ([Server.Leave]), and closes the socket last.
 // A process that died says nothing over UDP, where over TCP the kernel tells its peers at once.
 // They find out when they next ask for something on the connection and a process with the
 // same [Server.Secret] answers with a stateless reset, one round trip; who only listens

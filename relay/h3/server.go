@@ -89,6 +89,8 @@ type Server struct {
 	transports []*transport
 	running    bool
 	leaving    bool
+	told       sync.WaitGroup     // http3's Shutdown, begun by Leave
+	toldOver   context.CancelFunc // ends it
 	accepting  sync.WaitGroup
 	acceptCtx  context.Context // ended when the sockets are closed
 	stopAccept context.CancelFunc
@@ -200,9 +202,30 @@ func (s *Server) quicConfig() *quic.Config {
 	}
 }
 
-// Run serves until ctx ends, and then drains: new connections are refused, peers are told to go
-// (GOAWAY, RFC 9114 5.2), each connection is closed once its last stream has ended, and what
-// is open may end until Drain has passed. The sockets are closed last, so that
+// Leave begins to drain while Run still serves: new connections are refused (CONNECTION_REFUSED), peers are
+// told to go (GOAWAY, RFC 9114 5.2) and so open nothing new, what is open goes on, and each
+// connection is closed once its last stream has ended. It may be called more than once.
+func (s *Server) Leave() {
+	s.setup()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.leaving {
+		return
+	}
+	s.leaving = true
+	s.admission.shut()
+	s.admission.settle()
+	// http3.Server has no other way to say GOAWAY than Shutdown, which waits for the peers to close,
+	// and for the longest-lived of them in vain. So it waits in a goroutine, and
+	// the connections are closed here.
+	over, cancel := context.WithCancel(context.Background())
+	s.toldOver = cancel
+	s.told.Go(func() { _ = s.http3.Shutdown(over) })
+	s.admission.hurry()
+}
+
+// Run serves until ctx ends, and then drains: it does what Leave does, unless that was called before,
+// and what is open may end until Drain has passed. The sockets are closed last, so that
 // until then they answer. It returns when everything it started has ended.
 func (s *Server) Run(ctx context.Context) error {
 	s.setup()
@@ -267,20 +290,7 @@ func (s *Server) accept(t *transport) {
 
 // drain lets everything end by itself until the time is over, and then ends it.
 func (s *Server) drain() {
-	s.mu.Lock()
-	s.leaving = true
-	s.mu.Unlock()
-	s.admission.shut() // from here on Initial packets are answered CONNECTION_REFUSED
-	s.admission.settle()
-
-	// http3.Server has no other way to say GOAWAY than Shutdown, which waits for the peers to close,
-	// and for the longest-lived of them in vain. So it waits in a goroutine, and
-	// the connections are closed here.
-	over, cancel := context.WithCancel(context.Background())
-	var told sync.WaitGroup
-	told.Go(func() { _ = s.http3.Shutdown(over) })
-	s.admission.hurry()
-
+	s.Leave()
 	timeUp := time.NewTimer(s.Drain)
 	defer timeUp.Stop()
 	select {
@@ -292,6 +302,6 @@ func (s *Server) drain() {
 		s.admission.closeAll()
 	}
 	s.serving.Wait()
-	cancel()
-	told.Wait()
+	s.toldOver()
+	s.told.Wait()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"runtime"
 	"strings"
@@ -47,6 +48,52 @@ func TestDrain(t *testing.T) {
 	p.Stop()
 	if took := time.Since(began); took > patience/2 {
 		t.Errorf("Run went on for %v after the last stream", took)
+	}
+}
+
+// Leave tells the clients to go while what is open goes on, refuses who comes, and leaves the socket
+// open: that is closed when Run returns.
+func TestLeave(t *testing.T) {
+	p := serve(t, nil, nil)
+	c, idle := p.dial(nil, nil), p.dial(nil, nil)
+	s := c.Subscribe()
+	p.Leave()
+	within(t, "the client is told to go", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_, err := c.do(ctx, http.MethodGet, "/", nil)
+		return err != nil
+	})
+	select {
+	case <-idle.conn.Context().Done():
+	case <-time.After(patience):
+		t.Error("a connection with nothing open is not closed")
+	}
+	for range 3 {
+		p.topic.Send("on")
+		s.WantEvent("on")
+	}
+	_, err := p.tryDial(nil, nil)
+	var transport *quic.TransportError
+	if !errors.As(err, &transport) || transport.ErrorCode != quic.ConnectionRefused {
+		t.Errorf("dial: %v, want CONNECTION_REFUSED", err)
+	}
+	if n := p.Stats().RefusedLeaving; n == 0 {
+		t.Error("the refusal is not counted")
+	}
+	p.topic.End()
+	s.WantEnd()
+	within(t, "the connection is closed", func() bool { return p.Stats().Connections == 0 })
+	select {
+	case <-p.ran:
+		t.Error("Run returned before its context ended")
+	default:
+	}
+	p.Stop()
+	if packets, err := net.ListenPacket("udp", p.addr.String()); err != nil {
+		t.Errorf("the socket is not closed: %v", err)
+	} else {
+		packets.Close()
 	}
 }
 

@@ -52,6 +52,7 @@ type conn struct {
 	begun    tick
 	finSent  bool   // by closing
 	hurried  bool   // by leaving: Shutdown was called again
+	asked    bool   // there was a request
 	place    int    // in loop.conns
 	number   uint32 // of its loop's connections, in the order of their coming
 	cause    error  // why it was closed

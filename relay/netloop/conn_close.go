@@ -71,6 +71,14 @@ func (c *conn) abort(cause error) {
 	c.engine.admission.leave(c)
 }
 
+// leaveIfAsked begins a graceful shutdown, unless the first request is still to come: told before it, a client would
+// connect again, and again.
+func (c *conn) leaveIfAsked() {
+	if c.asked || c.http2 == nil {
+		c.leave()
+	}
+}
+
 // leave begins a graceful shutdown.
 func (c *conn) leave() {
 	if c.phase >= leaving {

@@ -110,6 +110,9 @@ func (c *conn) afterReceive() {
 		c.since = c.loop.tick
 		c.setAlarm()
 	}
+	if c.loop.told {
+		c.leaveIfAsked()
+	}
 	switch {
 	case !c.http2.Partial() || c.phase == opening:
 		c.partial = false

@@ -30,6 +30,9 @@
 // written once. What a socket does not take waits in that connection, which asks no
 // Body for more until it is writable again.
 //
+// It ends in steps: [Engine.Leave] tells HTTP/2 peers to open nothing new, while streams go on and whoever
+// connects is answered once; then Run's context ends, listeners are closed, and what is left has [Engine.Drain].
+//
 // What it promises: no call of a loop blocks; a stalled peer costs at most one turn's
 // bytes of memory and is closed after [Engine.Stall]; everything has a limit, see
 // [Engine]; nothing is allocated between Body.Next and the socket.

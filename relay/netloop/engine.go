@@ -101,6 +101,7 @@ type Engine struct {
 	mu        sync.Mutex // serialises Serve, and HTTP/1.1 handlers, with the phases of Run
 	listeners []*listener
 	running   bool
+	told      bool // Leave was called
 	leaving   bool // no more listeners
 	ended     bool // no more handlers
 }
@@ -191,6 +192,27 @@ func (e *Engine) accept(l *listener) {
 	e.accepting.Go(l.run)
 }
 
+// Leave begins to drain while Run still serves: HTTP/2 peers are told to go (RFC 9113 6.8) and so open nothing new,
+// HTTP/1.1 connections end with their answer, and what is open goes on. Who connects from now on is answered once and
+// then told the same, so that a handler can say when to come back. It may be called more than once.
+func (e *Engine) Leave() {
+	e.setup()
+	e.http1.SetKeepAlivesEnabled(false)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.told = true
+	if e.running {
+		e.tell(leaveLoop{})
+	}
+}
+
+// tell gives every loop the task. Loops must be open.
+func (e *Engine) tell(t task) {
+	for _, l := range e.loops {
+		l.push(t)
+	}
+}
+
 // Run serves until ctx ends, and then drains: listeners are closed, HTTP/2 peers are told to
 // go (RFC 9113 6.8), and what is open may end until Drain has passed. It returns
 // when everything it started has ended.
@@ -218,6 +240,9 @@ func (e *Engine) Run(ctx context.Context) error {
 
 	e.mu.Lock()
 	e.running = true
+	if e.told {
+		e.tell(leaveLoop{})
+	}
 	for _, l := range e.listeners {
 		e.accept(l)
 	}
@@ -238,9 +263,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.accepting.Wait()
 	e.drain()
 	e.arrivals.Wait()
-	for _, l := range e.loops {
-		l.push(stopLoop{})
-	}
+	e.tell(stopLoop{})
 	loops.Wait()
 	e.http1.Close()
 	http1.Wait()
@@ -258,9 +281,7 @@ func (e *Engine) Run(ctx context.Context) error {
 func (e *Engine) drain() {
 	deadline, cancel := context.WithTimeout(context.Background(), e.Drain)
 	defer cancel()
-	for _, l := range e.loops {
-		l.push(drainLoop{})
-	}
+	e.tell(drainLoop{})
 	_ = e.http1.Shutdown(deadline) // waits for its requests; Take has taken the streams away from it
 	select {
 	case <-e.admission.empty():

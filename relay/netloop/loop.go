@@ -47,7 +47,8 @@ type loop struct {
 	begun    int           // requests, in this turn
 	yielded  time.Duration // when it last let others run, on the loop's clock
 	seen     byte          // by warm
-	draining bool
+	told     bool // connections leave after their next request
+	draining bool // connections leave as they come
 	stopped  bool
 }
 
@@ -254,11 +255,19 @@ func (l *loop) add(c *conn) bool {
 	return true
 }
 
-// drainLoop and stopLoop are the two steps of a shutdown.
+// The steps of a shutdown, of which the first may be left out.
 type (
+	leaveLoop struct{}
 	drainLoop struct{}
 	stopLoop  struct{}
 )
+
+func (leaveLoop) run(l *loop) {
+	l.told = true
+	for _, c := range slices.Clone(l.conns) {
+		c.leaveIfAsked()
+	}
+}
 
 func (drainLoop) run(l *loop) {
 	l.draining = true
@@ -280,6 +289,7 @@ func (c *conn) Request(hs *h2.Stream, fields []hpack.HeaderField, end bool) {
 	hs.Owner = s
 	c.streams++
 	c.begun = c.loop.tick // one header has ended: what is begun now began since
+	c.asked = true
 	c.begin(s, fields, end)
 }
 

@@ -172,3 +172,67 @@ func TestServeAfterTheEnd(t *testing.T) {
 		t.Error("the listener was left open")
 	}
 }
+
+// Leave tells who is here to open nothing new, lets what is open go on, and answers whoever comes once.
+func TestLeave(t *testing.T) {
+	e := &Engine{Loops: 1, Drain: time.Minute}
+	k := newTicker(e, 0)
+	e.Handler = k
+	s := serve(t, e)
+	p := s.dialPeer(true)
+	p.request(1, "GET", "/", true)
+	if f, ok := p.next().(*http2.HeadersFrame); !ok {
+		t.Fatalf("frame %v", f)
+	}
+	plain, url := s.client("http/1.1")
+	get(t, plain, url)
+	wait(t, "both to be here", func() bool { return e.Stats().Subscribers == 2 })
+	fresh := s.dialPeer(true) // has not asked for anything yet
+
+	e.Leave()
+	goAway := func(p *peer, last uint32) {
+		t.Helper()
+		for {
+			f, err := p.ReadFrame()
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch f := f.(type) {
+			case *http2.PingFrame:
+				if !f.IsAck() {
+					p.ok(p.WritePing(true, f.Data))
+				}
+			case *http2.GoAwayFrame:
+				if f.ErrCode != http2.ErrCodeNo || f.LastStreamID != last {
+					t.Errorf("%v, want last stream %d", f, last)
+				}
+				return
+			}
+		}
+	}
+	goAway(p, 1<<31-1)
+	goAway(p, 1)
+	k.send("on\n")
+	if f, ok := p.next().(*http2.DataFrame); !ok || string(f.Data()) != "on\n" {
+		t.Errorf("after GOAWAY: %v", f)
+	}
+	for _, late := range []*peer{fresh, s.dialPeer(true)} {
+		late.request(1, "GET", "/", true)
+		goAway(late, 1<<31-1)
+		goAway(late, 1)
+	}
+	wait(t, "both to be answered", func() bool { return e.Stats().Subscribers == 4 })
+	k.end()
+	wantEOF(t, p)
+	wait(t, "all to be gone", func() bool { return e.Stats().Connections == 0 })
+	if nc, err := net.Dial("tcp", s.plain); err != nil {
+		t.Errorf("the listener is closed: %v", err)
+	} else {
+		nc.Close()
+	}
+	select {
+	case err := <-s.ended:
+		t.Fatalf("Run returned %v", err)
+	default:
+	}
+}
