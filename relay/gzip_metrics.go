@@ -33,6 +33,7 @@ func (m *gzipMetrics) register(r *Relay, reg prometheus.Registerer, loops *[loop
 	counter("freshet_relay_gzip_text_bytes_total", "Bytes of the events compressed, before.", nil, func() float64 { return float64(stats().Text) })
 	counter("freshet_relay_gzip_bytes_total", "Bytes of the events compressed, after.", nil, func() float64 { return float64(stats().Bytes) })
 	counter("freshet_relay_gzip_refused_total", "Events not compressed because compress.memory was reached.", nil, func() float64 { return float64(stats().Refused) })
+	counter("freshet_relay_gzip_hurried_total", "Events of the past not compressed because who joined there would have had to wait.", nil, func() float64 { return float64(stats().Hurried) })
 
 	const deliveries, help = "freshet_relay_gzip_deliveries_total", "Events handed to compressed streams: in the form shared by all, or stored as they are."
 	for form, f := range map[string]func(*delivered) uint64{

@@ -1,6 +1,10 @@
 package relay
 
-import "freshet/relay/gzipstream"
+import (
+	"time"
+
+	"freshet/relay/gzipstream"
+)
 
 // A gzipSubscriber is a subscriber whose client takes gzip. Its stream says the
 // same; see gzipstream for how. private holds what is framed already, and sent
@@ -10,13 +14,20 @@ type gzipSubscriber struct {
 	stream gzipstream.Stream // owned by the loop
 }
 
-// newGzipSubscriber is newSubscriber with gzip. It may take a moment: what a
-// replay needs and nobody has compressed yet is compressed here.
+// fillPatience is how long one who joins in the past waits for what nobody has
+// compressed yet. A full topic of 1 MiB takes less, if the processors are free;
+// else the rest comes as it is, at once, and whoever joins next goes on with it.
+const fillPatience = 30 * time.Millisecond
+
+// newGzipSubscriber is newSubscriber with gzip. It may take as long as
+// fillPatience, so no event loop calls it.
 func newGzipSubscriber(t *topic, who *address, from start) (*gzipSubscriber, joined) {
 	s := &gzipSubscriber{subscriber: subscriber{topic: t, who: who}}
 	how := s.begin(from)
 	t.relay.metrics.gzip.streams.Add(1)
-	t.ring.StartDeflated(t.relay.deflater, s.cursor)
+	patience := time.NewTimer(fillPatience)
+	defer patience.Stop()
+	t.ring.StartDeflated(t.relay.deflater, s.cursor, patience.C)
 	s.private = s.stream.Open(nil, t.ring, s.cursor, s.private)
 	return s, how
 }

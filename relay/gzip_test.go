@@ -233,6 +233,27 @@ func TestGzipSaysTheSame(t *testing.T) {
 	})
 }
 
+// What is sent was compressed before, or is sent as it is: event loops call Next, and never compress.
+func TestGzipNextNeverCompresses(t *testing.T) {
+	r := newTestRelay(t, Config{})
+	publishNumbers(t, r, "t", 1, 3000)
+	topic, _ := r.topics.use("t", subscribing)
+	who, _ := r.admission.subscriber("192.0.2.1:1")
+	topic.join("")
+	s, _ := newGzipSubscriber(topic, who, start{from: fromOldest})
+	before := r.deflater.Stats()
+	f := &follower{next: s.Next}
+	f.pull(1<<14, 1<<30)
+	if after := r.deflater.Stats(); after != before {
+		t.Errorf("compressed: %+v before, %+v after", before, after)
+	}
+	text, _ := inflate(t, f.got)
+	if n := bytes.Count(text, []byte("data: ")); n != 3000 {
+		t.Errorf("%d events came, not 3000", n)
+	}
+	s.Close(nil)
+}
+
 // joinGzip makes a live subscriber with gzip.
 func joinGzip(t testing.TB, r *Relay, name string) *gzipSubscriber {
 	t.Helper()

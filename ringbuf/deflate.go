@@ -25,6 +25,11 @@ type Deflater struct {
 	text    atomic.Uint64 // their bytes before
 	bytes   atomic.Uint64 // and after
 	refused atomic.Uint64 // events that had no room
+	hurried atomic.Uint64 // events that a reader did not wait for
+
+	// fillers has a token for each who fills in what was not compressed when it was appended: fewer than there are
+	// coders, so that who appends never waits behind them.
+	fillers chan struct{}
 
 	// mu guards the coders that are not at work. It is held for a moment only.
 	mu    sync.Mutex
@@ -79,10 +84,11 @@ func NewDeflater(c Compression) (*Deflater, error) {
 		return nil, fmt.Errorf("ringbuf: compression memory is %d bytes, less than %d", c.Memory, minMemory)
 	}
 	d := &Deflater{level: c.Level, window: c.Window, memory: int64(c.Memory)}
-	d.least = min(runtime.GOMAXPROCS(0), c.Memory/2/coderSize)
+	d.least = min(max(2, runtime.GOMAXPROCS(0)), c.Memory/2/coderSize)
 	d.most = max(d.least, c.Memory/coderShare/coderSize)
 	d.held.Store(int64(d.least) * coderSize)
 	d.back.L = &d.mu
+	d.fillers = make(chan struct{}, d.least/2)
 	return d, nil
 }
 
@@ -96,6 +102,7 @@ type DeflaterStats struct {
 	Text    uint64 // bytes of these before
 	Bytes   uint64 // and after
 	Refused uint64 // events not compressed for want of memory
+	Hurried uint64 // events not compressed because a reader had no time to wait
 }
 
 // Stats returns what the Deflater has done until now.
@@ -106,6 +113,7 @@ func (d *Deflater) Stats() DeflaterStats {
 		Text:    d.text.Load(),
 		Bytes:   d.bytes.Load(),
 		Refused: d.refused.Load(),
+		Hurried: d.hurried.Load(),
 	}
 }
 

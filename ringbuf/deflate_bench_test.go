@@ -38,7 +38,7 @@ var samples = []struct {
 // sampleRing returns a ring with a listener, and n sample events appended one by one.
 func sampleRing(d *Deflater, sample, n int) *Ring {
 	r := New(Limits{}, Position{Epoch: 1_790_000_000 << 16})
-	r.StartDeflated(d, r.Latest())
+	r.StartDeflated(d, r.Latest(), nil)
 	rnd := rand.New(rand.NewPCG(7, uint64(sample)))
 	for i := range n {
 		r.Append(Entry{Body: samples[sample].body(rnd, i), Commit: start.Add(time.Duration(i) * time.Millisecond)})
@@ -121,6 +121,25 @@ func BenchmarkDeflateJoiner(b *testing.B) {
 	}
 }
 
+// BenchmarkDeflateFill is the first to replay a full topic, of 1 MiB or 4,096 events, that nobody listened to.
+func BenchmarkDeflateFill(b *testing.B) {
+	for i, sample := range samples {
+		b.Run(sample.name, func(b *testing.B) {
+			r := New(Limits{Bytes: 1 << 20, Events: 4096}, Position{Epoch: 1_790_000_000 << 16})
+			rnd := rand.New(rand.NewPCG(7, uint64(i)))
+			for k := range 10_000 {
+				r.Append(Entry{Body: sample.body(rnd, k), Commit: start})
+			}
+			for b.Loop() {
+				r.deflated.Store(nil)
+				r.StartDeflated(newDeflater(b, Compression{}), r.Oldest(), nil)
+			}
+			b.ReportMetric(float64(r.Bytes())/1024, "KiB")
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/1000, "ms/topic")
+		})
+	}
+}
+
 // BenchmarkDeflateTopics has 10,000 topics with a listener each get events in turn, so that no coder stays warm.
 func BenchmarkDeflateTopics(b *testing.B) {
 	const topics, events = 10_000, 20
@@ -130,7 +149,7 @@ func BenchmarkDeflateTopics(b *testing.B) {
 		rings := make([]*Ring, topics)
 		for i := range rings {
 			rings[i] = New(Limits{}, Position{Epoch: 1_790_000_000 << 16})
-			rings[i].StartDeflated(d, rings[i].Latest())
+			rings[i].StartDeflated(d, rings[i].Latest(), nil)
 		}
 		rnd := rand.New(rand.NewPCG(7, 7))
 		text := 0

@@ -3,8 +3,8 @@ package ringbuf
 import (
 	"hash/crc32"
 	"slices"
-	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // deflated is the compressed form beside a ring's text, for as long as somebody listens to it.
@@ -15,8 +15,8 @@ import (
 //	              for a resume
 //
 // Who appends makes the form of new events before the watchers are woken; who joins in the past
-// fills in what is missing from its place on. Both may find that there is no room. Whatever is
-// missing, a reader gets as text.
+// fills in what is missing from its place on, for as long as it cares to wait. Both may find that there is no
+// room. Whatever is missing, a reader gets as text.
 type deflated struct {
 	deflater *Deflater // static after construction
 
@@ -25,7 +25,7 @@ type deflated struct {
 	mark      atomic.Pointer[mark] // up to which event the appender is through
 	listeners atomic.Int64
 
-	filling sync.Mutex // held by the one who fills in; the appender never takes it
+	filling chan struct{} // has the token of the one who fills in, which the appender never takes
 
 	asked uint64 // the last loan of a coder; guarded by the deflater's mu
 
@@ -36,14 +36,15 @@ type deflated struct {
 
 // StartDeflated has the compressed form made of events from now on, until StopDeflated is called as often. It
 // fills in what a reader who begins at c will need and nobody has made yet, which takes about a
-// second for 50 MB; so it is not called where nobody may wait.
+// second for 50 MB; so it is not called where nobody may wait. It stops, a few milliseconds late, once patience can be received
+// from (nil = never), and leaves the rest to the next who asks.
 //
 // All readers of a ring use the same Deflater.
-func (r *Ring) StartDeflated(d *Deflater, c Cursor) {
+func (r *Ring) StartDeflated(d *Deflater, c Cursor, patience <-chan time.Time) {
 	r.mu.Lock()
 	p := r.deflated.Load()
 	if p == nil {
-		p = &deflated{deflater: d}
+		p = &deflated{deflater: d, filling: make(chan struct{}, 1)}
 		p.packs.Store(new(packs))
 		r.deflated.Store(p)
 	}
@@ -56,7 +57,7 @@ func (r *Ring) StartDeflated(d *Deflater, c Cursor) {
 	p.forget(r.oldest.Load())
 	v := r.view.Load()
 	r.mu.Unlock()
-	p.fill(r, v, c.after+1, head)
+	p.fill(r, v, c.after+1, head, patience)
 }
 
 // StopDeflated undoes one StartDeflated. It does not wait for anybody.
@@ -160,8 +161,9 @@ func (p *deflated) append(seq uint64, b []byte, need int) bool {
 }
 
 // fill makes the compressed form of the events from first to last where it is missing. Who begins at first
-// gets the first of them as text anyway, so these are left out.
-func (p *deflated) fill(r *Ring, v *view, first, last uint64) {
+// gets the first of them as text anyway, so these are left out. One at a time does it for a ring: the others wait and
+// find it done.
+func (p *deflated) fill(r *Ring, v *view, first, last uint64, patience <-chan time.Time) {
 	first = max(first, r.oldest.Load())
 	for skip := p.deflater.primed(); skip > 0 && first <= last; first++ {
 		if first < r.oldest.Load() || !v.holds(first) {
@@ -170,30 +172,87 @@ func (p *deflated) fill(r *Ring, v *view, first, last uint64) {
 		s, i := v.entry(first)
 		skip -= s.stop(i) - s.start(i)
 	}
-	if first > last {
+	seq, stop := p.missing(first, last)
+	if seq > last {
+		return // and nobody is waited for
+	}
+	// The ring's first, so that nobody waits with a token that others could use.
+	if !await(p.filling, patience) {
+		p.hurry(seq, last)
 		return
 	}
-	p.filling.Lock()
-	defer p.filling.Unlock()
-	for seq := first; seq <= last; {
-		have, next := p.packs.Load().find(seq)
-		if have != nil {
-			seq = have.beyond()
-			continue
+	defer func() { <-p.filling }()
+	if !await(p.deflater.fillers, patience) {
+		p.hurry(seq, last)
+		return
+	}
+	defer func() { <-p.deflater.fillers }()
+	for seq, stop = p.missing(seq, last); seq <= last; seq, stop = p.missing(seq, last) {
+		select {
+		case <-patience:
+			p.hurry(seq, last)
+			return
+		default:
 		}
-		if next == 0 || next > last {
-			next = last + 1
+		fresh := p.chunk(v, seq, stop)
+		if fresh.first < r.oldest.Load() {
+			return // what the appender has evicted meanwhile it would not look for again
 		}
-		fresh := p.chunk(v, seq, next)
-		// What the appender has evicted meanwhile it would not look for again.
-		if fresh.first < r.oldest.Load() || !p.deflater.take(fresh.footprint()) {
-			p.deflater.refused.Add(next - seq)
+		if !p.deflater.take(fresh.footprint()) {
+			p.deflater.refused.Add(stop - seq)
 			return
 		}
 		p.change(func(old packs) packs { return old.with(fresh) })
 		seq = fresh.beyond()
 	}
 }
+
+// await puts a token of its own, unless patience ends before there is room.
+func await(tokens chan struct{}, patience <-chan time.Time) bool {
+	select {
+	case tokens <- struct{}{}:
+		return true
+	default:
+	}
+	select {
+	case tokens <- struct{}{}:
+		return true
+	case <-patience:
+		return false
+	}
+}
+
+// missing returns the first events from seq to last that have no compressed form: those from first on,
+// before stop. If all have one, first is last+1.
+func (p *deflated) missing(seq, last uint64) (first, stop uint64) {
+	list := *p.packs.Load()
+	for seq <= last {
+		have, next := list.find(seq)
+		if have == nil {
+			if next == 0 || next > last {
+				next = last + 1
+			}
+			return seq, next
+		}
+		seq = have.beyond()
+	}
+	return last + 1, last + 1
+}
+
+// hurry counts what a reader of the events from seq to last will not wait for.
+func (p *deflated) hurry(seq, last uint64) {
+	for {
+		first, stop := p.missing(seq, last)
+		if first > last {
+			return
+		}
+		p.deflater.hurried.Add(stop - first)
+		seq = stop
+	}
+}
+
+// mostChunk bounds what is compressed between two looks at the clock: a few milliseconds' worth; bytes of text.
+const mostChunk = 128 << 10
 
 // chunk makes a pack of the events from first on, of those before stop.
 func (p *deflated) chunk(v *view, first, stop uint64) *pack {
@@ -202,12 +261,15 @@ func (p *deflated) chunk(v *view, first, stop uint64) *pack {
 	defer p.deflater.hand(k)
 	var all []byte
 	var entries []entry
+	text := 0
 	for seq := first; seq < stop; seq++ {
 		s, i := v.entry(seq)
-		b, need := p.deflater.encode(k, p, v, seq, s.buf[s.start(i):s.stop(i)])
+		event := s.buf[s.start(i):s.stop(i)]
+		b, need := p.deflater.encode(k, p, v, seq, event)
 		all = append(all, b...)
 		entries = append(entries, entry{len(all), need})
-		if len(all)+packIndex*len(entries) >= mostPack {
+		text += len(event)
+		if len(all)+packIndex*len(entries) >= mostPack || text >= mostChunk {
 			break
 		}
 	}

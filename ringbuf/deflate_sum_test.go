@@ -20,7 +20,7 @@ func TestSumOfAnyReader(t *testing.T) {
 		}
 		add("before")
 		c := r.Last(rapid.IntRange(0, 10).Draw(t, "last"))
-		r.StartDeflated(d, c)
+		r.StartDeflated(d, c, nil)
 		var all []byte
 		var sum Sum
 		if at, ok := r.SumAt(c); ok {
@@ -50,7 +50,7 @@ func TestSumOfAnyReader(t *testing.T) {
 func TestSumAtWhatIsGone(t *testing.T) {
 	d := newDeflater(t, Compression{})
 	r := New(Limits{Events: 2}, Position{Epoch: 1})
-	r.StartDeflated(d, r.Latest())
+	r.StartDeflated(d, r.Latest(), nil)
 	for range 5 {
 		r.Append(Entry{Body: []byte("data: x\n")})
 	}

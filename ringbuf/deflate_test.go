@@ -5,6 +5,7 @@ import (
 	"compress/flate"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -137,7 +138,7 @@ func TestDeflatedIsTheText(t *testing.T) {
 			"join": func(t *rapid.T) {
 				i := rapid.IntRange(0, len(rings)-1).Draw(t, "ring")
 				f := &deflateReader{at: rings[i].Last(rapid.IntRange(0, 60).Draw(t, "last"))}
-				rings[i].StartDeflated(d, f.at)
+				rings[i].StartDeflated(d, f.at, nil)
 				readers[i] = append(readers[i], f)
 			},
 			"leave": func(t *rapid.T) {
@@ -226,7 +227,7 @@ func TestDeflatedIsMadeOnce(t *testing.T) {
 	for i := range 8 {
 		all.Go(func() {
 			f := &deflateReader{at: r.Last(2000 - i%3)}
-			r.StartDeflated(d, f.at)
+			r.StartDeflated(d, f.at, nil)
 			defer r.StopDeflated()
 			for f.read(t, r, d.window, 16<<10) {
 			}
@@ -241,12 +242,127 @@ func TestDeflatedIsMadeOnce(t *testing.T) {
 	}
 }
 
+// quietRing returns a ring with n events that nobody has compressed.
+func quietRing(n int) *Ring {
+	r := New(Limits{}, Position{Epoch: 7})
+	for i := range n {
+		r.Append(Entry{Body: fmt.Appendf(nil, "data: event %d of a topic that nobody listens to\n", i)})
+	}
+	return r
+}
+
+// over is a patience that has come to its end.
+func over() <-chan time.Time {
+	c := make(chan time.Time, 1)
+	c <- start
+	return c
+}
+
+// readAll reads to the head, and returns the bytes that were shared.
+func readAll(t *testing.T, r *Ring, d *Deflater, from Cursor) (shared int) {
+	t.Helper()
+	f := &deflateReader{at: from}
+	for f.read(t, r, d.window, 16<<10) {
+	}
+	if f.at != r.Latest() {
+		t.Fatalf("stopped at %v", f.at)
+	}
+	return f.shared
+}
+
+// TestWhoHasNoPatienceGetsText joins in the past without time to wait: nothing is compressed for it, and what it
+// did not wait for is counted. The next has the time, and each event is compressed once.
+func TestWhoHasNoPatienceGetsText(t *testing.T) {
+	d := newDeflater(t, Compression{})
+	r := quietRing(2000)
+	r.StartDeflated(d, r.Oldest(), over())
+	if shared := readAll(t, r, d, r.Oldest()); shared > 0 {
+		t.Errorf("%d bytes were compressed", shared)
+	}
+	s := d.Stats()
+	if s.Events != 0 || s.Hurried < 1900 || s.Hurried > 2000 {
+		t.Errorf("%d events were compressed, %d not waited for", s.Events, s.Hurried)
+	}
+	r.StartDeflated(d, r.Oldest(), nil)
+	if shared := readAll(t, r, d, r.Oldest()); shared == 0 {
+		t.Error("nothing was compressed")
+	}
+	if n := d.Stats(); n.Events != s.Hurried || n.Hurried != s.Hurried {
+		t.Errorf("%d events were compressed, of %d that were left", n.Events, s.Hurried)
+	}
+}
+
+// TestPatienceMayEndAnyTime lets patience end while the past is compressed: what was made stays, what was not is
+// counted and left to the next.
+func TestPatienceMayEndAnyTime(t *testing.T) {
+	for range 5 {
+		d := newDeflater(t, Compression{})
+		r := quietRing(4096)
+		patience := make(chan time.Time, 1)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			r.StartDeflated(d, r.Oldest(), patience)
+		}()
+		for d.Stats().Events == 0 {
+			runtime.Gosched()
+		}
+		patience <- start
+		<-done
+		made := d.Stats()
+		readAll(t, r, d, r.Oldest())
+		r.StartDeflated(d, r.Oldest(), nil)
+		all := d.Stats()
+		if left := all.Events - made.Events; left != made.Hurried {
+			t.Errorf("%d events were made, %d not waited for, and then %d made", made.Events, made.Hurried, left)
+		}
+		readAll(t, r, d, r.Oldest())
+	}
+}
+
+// TestWhatIsThereIsNotWaitedFor joins where all is compressed, while somebody fills in what went before.
+func TestWhatIsThereIsNotWaitedFor(t *testing.T) {
+	d := newDeflater(t, Compression{})
+	r := quietRing(2000)
+	late := r.Last(1000)
+	r.StartDeflated(d, late, nil)
+	r.deflated.Load().filling <- struct{}{}
+	r.StartDeflated(d, late, nil) // would wait for ever
+	if shared := readAll(t, r, d, late); shared == 0 {
+		t.Error("nothing was shared")
+	}
+	// And who would need more gives up waiting.
+	r.StartDeflated(d, r.Oldest(), over())
+	readAll(t, r, d, r.Oldest())
+	if d.Stats().Hurried == 0 {
+		t.Error("nobody lost patience")
+	}
+}
+
+// TestAppendersDoNotWaitForFillers takes all places of those who fill in, with the coders they may hold.
+func TestAppendersDoNotWaitForFillers(t *testing.T) {
+	d := newDeflater(t, Compression{Memory: minMemory})
+	var theirs []*coder
+	for range cap(d.fillers) {
+		theirs = append(theirs, d.borrow(&deflated{}, 1))
+	}
+	r := New(Limits{}, Position{Epoch: 7})
+	r.StartDeflated(d, r.Latest(), nil)
+	r.Append(Entry{Body: []byte("data: x\n")}) // would wait for ever
+	if n := d.Stats().Events; n != 1 {
+		t.Errorf("%d events were compressed", n)
+	}
+	for _, k := range theirs {
+		d.hand(k)
+	}
+}
+
 // TestDeflatedGoesWithItsListeners sees the memory come back when nobody listens between two looks.
 func TestDeflatedGoesWithItsListeners(t *testing.T) {
 	d := newDeflater(t, Compression{})
 	r := New(Limits{Age: time.Hour}, Position{Epoch: 7})
 	held := func() int64 { return d.held.Load() - int64(d.least)*coderSize }
-	r.StartDeflated(d, r.Latest())
+	r.StartDeflated(d, r.Latest(), nil)
 	for range 100 {
 		r.Append(Entry{Body: []byte("data: x\n"), Commit: start})
 	}
@@ -255,7 +371,7 @@ func TestDeflatedGoesWithItsListeners(t *testing.T) {
 	if held() == 0 {
 		t.Fatal("a resume right after finds nothing")
 	}
-	r.StartDeflated(d, r.Latest())
+	r.StartDeflated(d, r.Latest(), nil)
 	r.Expire(start)
 	r.StopDeflated()
 	r.Expire(start)
@@ -279,7 +395,7 @@ func TestDeflatedWithinMemory(t *testing.T) {
 	var rings []*Ring
 	for i := range 300 {
 		r := New(Limits{}, Position{Epoch: uint64(i)})
-		r.StartDeflated(d, r.Latest())
+		r.StartDeflated(d, r.Latest(), nil)
 		for j := range 40 {
 			for k := range noise[:1000] {
 				noise[k] = byte('a' + (i*j*k+k*k/7)%61)
@@ -312,7 +428,7 @@ func TestDeflatedBesideItsAppender(t *testing.T) {
 		all.Go(func() {
 			for {
 				f := &deflateReader{at: r.Last(100)}
-				r.StartDeflated(d, f.at)
+				r.StartDeflated(d, f.at, nil)
 				for range 200 {
 					before := f.at
 					run, shared, n, _, lost := r.NextDeflated(&f.at, len(f.known), 4096)
@@ -386,7 +502,7 @@ func TestBusyRingKeepsItsCoder(t *testing.T) {
 	d := newDeflater(t, Compression{Memory: minMemory})
 	listen := func() *Ring {
 		r := New(Limits{}, Position{Epoch: 7})
-		r.StartDeflated(d, r.Latest())
+		r.StartDeflated(d, r.Latest(), nil)
 		for range 100 {
 			r.Append(Entry{Body: []byte("data: something to remember\n")})
 		}

@@ -44,7 +44,7 @@ type reader struct {
 }
 
 func join(r *ringbuf.Ring, d *ringbuf.Deflater, c ringbuf.Cursor, text string) *reader {
-	r.StartDeflated(d, c)
+	r.StartDeflated(d, c, nil)
 	f := &reader{ring: r, cursor: c}
 	f.rest = f.stream.Open(nil, r, c, []byte(text))
 	f.want.WriteString(text)
@@ -349,7 +349,7 @@ func TestStoredFormFromAnyOffset(t *testing.T) {
 func TestNothingIsAllocatedInStep(t *testing.T) {
 	d, _ := ringbuf.NewDeflater(ringbuf.Compression{})
 	r := ringbuf.New(ringbuf.Limits{}, ringbuf.Position{Epoch: 7})
-	r.StartDeflated(d, r.Latest())
+	r.StartDeflated(d, r.Latest(), nil)
 	for i := range 1000 {
 		r.Append(ringbuf.Entry{Body: fmt.Appendf(nil, "data: {\"event\":%d}\n", i)})
 	}
