@@ -47,8 +47,8 @@ type loop struct {
 	begun    int           // requests, in this turn
 	yielded  time.Duration // when it last let others run, on the loop's clock
 	seen     byte          // by warm
-	told     bool // connections leave after their next request
-	draining bool // connections leave as they come
+	told     bool          // connections leave after their next request
+	draining bool          // connections leave as they come
 	stopped  bool
 }
 
