@@ -16,6 +16,7 @@ func (l *loader) check() {
 	l.checkTLS()
 	l.checkAmounts()
 	l.checkWords()
+	l.checkCluster()
 	names := map[string]int{}
 	for i := range l.config.Feeds {
 		l.checkFeed(fmt.Sprintf("feeds[%d]", i), &l.config.Feeds[i])

@@ -41,6 +41,7 @@ type Config struct {
 	Compress Compress `key:"compress"`
 	Publish  Publish  `key:"publish"`
 	CORS     CORS     `key:"cors"`
+	Cluster  Cluster  `key:"cluster"`
 
 	Heartbeat time.Duration `key:"heartbeat"` // silence after which a stream gets a comment line
 	Stall     time.Duration `key:"stall"`     // a subscriber that takes no byte for so long is closed
@@ -164,6 +165,7 @@ func Default() *Config {
 		},
 		Compress:  Compress{Level: 7, Window: 4 << 10, Memory: 64 << 20},
 		CORS:      CORS{Origins: []string{"*"}},
+		Cluster:   Cluster{Role: "any"},
 		Heartbeat: 15 * time.Second,
 		Stall:     30 * time.Second,
 		Drain:     30 * time.Second,

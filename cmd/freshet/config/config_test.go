@@ -27,7 +27,8 @@ func TestReferenceIsTheDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Default()
-	got.Publish.Tokens, got.Listen.AdminHosts, got.Feeds = nil, nil, nil // [] and nothing are the same here
+	got.Publish.Tokens, got.Listen.AdminHosts, got.Feeds = nil, nil, nil
+	got.Cluster.Join, got.Cluster.Key = nil, nil // [] and nothing are the same here
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("freshet.yaml differs from the defaults (-default +file):\n%s", diff)
 	}
