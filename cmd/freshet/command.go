@@ -27,7 +27,7 @@ type command struct {
 type action func(ctx context.Context, t *terminal, args []string) error
 
 // order is how help lists the commands.
-var order = []string{"run", "demo", "publish", "tail", "bench", "check", "config", "version", "help"}
+var order = []string{"run", "demo", "publish", "tail", "bench", "cluster", "key", "check", "config", "version", "help"}
 
 var commands = map[string]*command{}
 

@@ -14,6 +14,8 @@
 //	publish   publish events to a topic
 //	tail      follow a topic
 //	bench     measure a relay under load
+//	cluster   show a cluster, or how it stands with a topic
+//	key       print a new key for a cluster
 //	check     check a configuration file
 //	config    print the reference configuration file
 //	version   print the version
