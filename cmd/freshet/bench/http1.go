@@ -53,7 +53,7 @@ func (c *http1) receive(p []byte, now int64, t *tally) (reply []byte, err error)
 			p, err = c.readChunkSize(p)
 		case readingChunk:
 			n := min(len(p), c.chunkLeft)
-			c.subscriber.receive(p[:n], now, t)
+			err = c.subscriber.receive(p[:n], now, t)
 			p, c.chunkLeft = p[n:], c.chunkLeft-n
 			if c.chunkLeft == 0 {
 				c.state, c.chunkLeft = readingChunkEnd, 2
@@ -65,7 +65,7 @@ func (c *http1) receive(p []byte, now int64, t *tally) (reply []byte, err error)
 				c.state = readingChunkSize
 			}
 		case readingIdentity:
-			c.subscriber.receive(p, now, t)
+			err = c.subscriber.receive(p, now, t)
 			p = nil
 		}
 	}

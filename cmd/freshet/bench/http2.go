@@ -94,7 +94,9 @@ func (c *http2) data(reply []byte, stream uint32, flags xhttp2.Flags, payload []
 	if flags.Has(xhttp2.FlagDataPadded) {
 		return reply, errors.New("a padded DATA frame, which this client does not expect")
 	}
-	c.subscribers[i].receive(payload, now, t)
+	if err := c.subscribers[i].receive(payload, now, t); err != nil {
+		return reply, fmt.Errorf("stream %d: %w", stream, err)
+	}
 	if flags.Has(xhttp2.FlagDataEndStream) {
 		return reply, errBodyEnded
 	}

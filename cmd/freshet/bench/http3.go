@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -46,8 +47,8 @@ func (c *http3Client) close() {
 	c.readers.Wait()
 }
 
-// connect opens one connection with a stream for each path.
-func (c *http3Client) connect(t target, paths []string, broken func(error)) error {
+// connect opens one connection with a stream for each path, which the subscriber of the same index reads.
+func (c *http3Client) connect(t target, paths []string, subscribers []*subscriber, broken func(error)) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	conn, err := c.transport.Dial(ctx, net.UDPAddrFromAddrPort(t.remote), t.secure, &quic.Config{
@@ -61,12 +62,15 @@ func (c *http3Client) connect(t target, paths []string, broken func(error)) erro
 	c.conns = append(c.conns, conn)
 	c.mu.Unlock()
 	requests := (&http3.Transport{DisableCompression: true}).NewClientConn(conn)
-	for _, path := range paths {
+	for i, path := range paths {
 		request, err := http.NewRequest(http.MethodGet, t.scheme+"://"+t.authority+path, nil)
 		if err != nil {
 			return err
 		}
 		request.Header.Set("Accept", "text/event-stream")
+		if subscribers[i].packed != nil {
+			request.Header.Set("Accept-Encoding", "gzip")
+		}
 		response, err := requests.RoundTrip(request)
 		if err != nil {
 			return fmt.Errorf("subscribe over HTTP/3: %w", err)
@@ -75,22 +79,22 @@ func (c *http3Client) connect(t target, paths []string, broken func(error)) erro
 			response.Body.Close()
 			return fmt.Errorf("the server answered %q", response.Status)
 		}
-		c.readers.Go(func() { c.read(response, broken) })
+		c.readers.Go(func() { c.read(response, subscribers[i], broken) })
 	}
 	return nil
 }
 
 // read takes what one stream brings until it ends.
-func (c *http3Client) read(response *http.Response, broken func(error)) {
+func (c *http3Client) read(response *http.Response, s *subscriber, broken func(error)) {
 	defer response.Body.Close()
-	s := &subscriber{next: 1}
 	buffer := make([]byte, 4<<10)
 	for {
 		n, err := response.Body.Read(buffer)
 		if n > 0 {
 			c.poller.guard.Lock()
-			s.receive(buffer[:n], time.Now().UnixNano(), &c.poller.tally)
+			bad := s.receive(buffer[:n], time.Now().UnixNano(), &c.poller.tally)
 			c.poller.guard.Unlock()
+			err = cmp.Or(bad, err)
 		}
 		if err != nil {
 			broken(err)

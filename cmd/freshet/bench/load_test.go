@@ -4,12 +4,14 @@ package bench
 
 import (
 	"bufio"
+	"compress/gzip"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +25,7 @@ import (
 type naiveRelay struct {
 	mu          sync.Mutex
 	subscribers []chan string
+	past        []string
 	fault       func(event int, send func())
 }
 
@@ -34,15 +37,32 @@ func (n *naiveRelay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	events := make(chan string, 1000)
 	n.mu.Lock()
+	past := slices.Clone(n.past)
 	n.subscribers = append(n.subscribers, events)
 	n.mu.Unlock()
-	fmt.Fprint(w, opening)
-	http.NewResponseController(w).Flush()
+	send := func(block string) {
+		fmt.Fprint(w, block)
+		http.NewResponseController(w).Flush()
+	}
+	if r.Header.Get("Accept-Encoding") == "gzip" {
+		w.Header().Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(w)
+		send = func(block string) {
+			fmt.Fprint(z, block)
+			z.Flush()
+			http.NewResponseController(w).Flush()
+		}
+	}
+	send(opening)
+	if r.URL.Query().Get("from") == "oldest" {
+		for _, e := range past {
+			send(e)
+		}
+	}
 	for {
 		select {
 		case e := <-events:
-			fmt.Fprint(w, e)
-			http.NewResponseController(w).Flush()
+			send(e)
 		case <-r.Context().Done():
 			return
 		}
@@ -58,6 +78,7 @@ func (n *naiveRelay) publish(r *http.Request) {
 		}
 		wire := fmt.Sprintf("%s\nid: x-%d\n\n", data, event)
 		n.mu.Lock()
+		n.past = append(n.past, wire)
 		for i, s := range n.subscribers {
 			send := func() { s <- wire }
 			if i == 0 && n.fault != nil {
@@ -119,6 +140,12 @@ func TestLoadOverEveryProtocol(t *testing.T) {
 		{"h2", true, Load{Connections: 3, Streams: 7}},
 		{"h3", true, Load{Protocol: "h3", Connections: 3, Streams: 7}},
 		{"h2c", false, Load{Protocol: "h2c", Connections: 3, Streams: 7}},
+		{"h1 with gzip", false, Load{Protocol: "h1", Connections: 5, Gzip: true}},
+		{"h2 with gzip", true, Load{Connections: 3, Streams: 7, Gzip: true}},
+		{"h3 with gzip", true, Load{Protocol: "h3", Connections: 3, Streams: 7, Gzip: true}},
+		{"a replay", true, Load{Connections: 3, Streams: 7, Replay: 50}},
+		{"a replay with gzip", true, Load{Connections: 3, Streams: 7, Replay: 50, Gzip: true}},
+		{"a replay with gzip over h3", true, Load{Protocol: "h3", Connections: 3, Streams: 7, Replay: 50, Gzip: true}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -128,6 +155,12 @@ func TestLoadOverEveryProtocol(t *testing.T) {
 			}
 			if want := uint64(result.Subscribers) * result.Published; result.Delivered != want || want == 0 {
 				t.Errorf("delivered %d of %d", result.Delivered, want)
+			}
+			if result.LatencyP50 == 0 || result.LatencyP99 < result.LatencyP50 {
+				t.Errorf("latencies: p50 %v, p99 %v", result.LatencyP50, result.LatencyP99)
+			}
+			if test.load.Gzip != (result.Decoded > 0) {
+				t.Errorf("%d streams were decoded", result.Decoded)
 			}
 			var table strings.Builder
 			result.Print(&table)

@@ -18,6 +18,7 @@ type publisher struct {
 	rate      float64
 	size      int
 	lifelike  bool
+	due       []dueTimes
 	bodies    []*io.PipeWriter
 	published []uint64 // events sent, by topic
 	next      int      // the topic whose turn it is
@@ -31,7 +32,7 @@ type publisher struct {
 
 func (r *run) newPublisher(ctx context.Context) (*publisher, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	p := &publisher{rate: r.Rate, size: r.Size, lifelike: r.Lifelike, published: make([]uint64, r.Topics), cancel: cancel}
+	p := &publisher{rate: r.Rate, size: r.Size, lifelike: r.Lifelike, due: r.due, published: make([]uint64, r.Topics), cancel: cancel}
 	client := &http.Client{Transport: &http.Transport{
 		ForceAttemptHTTP2: true,
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: r.Insecure},
@@ -113,6 +114,7 @@ func (p *publisher) send(due time.Time) error {
 	topic := p.next
 	p.next = (p.next + 1) % len(p.bodies)
 	p.published[topic]++
+	p.due[topic].add(p.published[topic], due.UnixNano())
 	p.buffer = append(p.buffer[:0], dataPrefix...)
 	p.buffer = appendData(p.buffer, p.published[topic], due.UnixNano(), p.size, p.lifelike)
 	p.buffer = append(p.buffer, blockEnd...)

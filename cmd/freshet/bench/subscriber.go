@@ -37,12 +37,17 @@ var (
 )
 
 // receive takes the next bytes of the stream, which arrived at unix time now (nanoseconds).
-func (s *subscriber) receive(p []byte, now int64, t *tally) {
+func (s *subscriber) receive(p []byte, now int64, t *tally) error {
 	t.bytes += uint64(len(p))
 	if s.packed != nil {
-		s.packed.receive(p, t)
-		return
+		return s.packed.receive(s, p, now, t)
 	}
+	s.text(p, now, t)
+	return nil
+}
+
+// text takes the next bytes of the text.
+func (s *subscriber) text(p []byte, now int64, t *tally) {
 	if len(s.rest) > 0 {
 		s.rest = append(s.rest, p...)
 		p = s.rest
@@ -91,6 +96,20 @@ func (s *subscriber) block(block []byte, now int64, t *tally) {
 	s.next = sequence + 1
 	t.delivered++
 	t.latency.record(time.Duration(now - due))
+}
+
+// coded counts an event that was not looked into, and was due then (0 = not known). The first one opens the stream.
+func (s *subscriber) coded(due, now int64, t *tally) {
+	if !s.opened {
+		s.opened = true
+		t.opened++
+		return
+	}
+	s.next++
+	t.delivered++
+	if due > 0 {
+		t.latency.record(time.Duration(now - due))
+	}
 }
 
 // control counts the blocks that are not events of this run.

@@ -55,7 +55,7 @@ func (s Suite) Run(ctx context.Context) error {
 		run.found[c.name] = result
 		fmt.Fprintf(table, "%s\t%s\n", c.name, c.row(result, run))
 	}
-	return nil
+	return run.http3Rows(ctx, table)
 }
 
 func (s *suiteRun) one(ctx context.Context, c suiteCase) (*Result, error) {
