@@ -55,9 +55,13 @@ func defineBench(flags *flag.FlagSet) action {
 	suite := flags.Bool("suite", false, "start relays and print the table of figures")
 	filter := flags.String("case", "", "with -suite: only the cases whose name contains this")
 	kernelWriter := flags.String("kernel-writer", "", "used by -suite: be the process that measures the kernel's writes")
+	plainHTTP3 := flags.Bool("plain-http3", false, "used by -suite: be the server that HTTP/3 is compared with")
 	return func(ctx context.Context, t *terminal, args []string) error {
 		if err := noArguments(args); err != nil {
 			return err
+		}
+		if *plainHTTP3 {
+			return bench.ServePlainHTTP3(t.stdin, t.stdout)
 		}
 		if *kernelWriter != "" {
 			return bench.ServeKernelWriter(*kernelWriter, t.stdout)
