@@ -28,7 +28,7 @@ type Links struct {
 	process  uint64        // drawn at start: a relay that came back is another
 	log      *slog.Logger
 
-	dial func(ctx context.Context, network, address string) (net.Conn, error) // a test's network
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// events, called from many goroutines, in order for each peer; none may block for long
 	up      func(peer string)

@@ -6,7 +6,6 @@ import (
 	"log"
 	"log/slog"
 	"net"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,9 +36,7 @@ type Members struct {
 	Role     agree.Role
 	Protocol uint8
 	Log      *slog.Logger // nil: discard
-
-	Transport memberlist.Transport                                         // nil: the network; a mock in tests
-	Resolve   func(ctx context.Context, host string) ([]netip.Addr, error) // nil: the system's resolver
+	Network  Network      // nil: the real one
 
 	list   *memberlist.Memberlist // static after start
 	known  *addressBook
@@ -72,7 +69,6 @@ func (m *Members) profile() (*memberlist.Config, error) {
 	c.RequireNodeNames = false
 	c.Delegate = &membersDelegate{m}
 	c.Events = &membersEvents{m}
-	c.Transport = m.Transport
 	c.Logger = log.New(&gossipLog{m.Log}, "", 0)
 	if len(m.Keys) > 0 {
 		ring, err := memberlist.NewKeyring(m.Keys, m.Keys[0])
@@ -102,6 +98,9 @@ func (m *Members) start(link string) error {
 	if m.Log == nil {
 		m.Log = slog.New(slog.DiscardHandler)
 	}
+	if m.Network == nil {
+		m.Network = system{}
+	}
 	m.linkAt = link
 	m.alive = map[string]Member{}
 	m.wake = make(chan struct{}, 1)
@@ -113,7 +112,13 @@ func (m *Members) start(link string) error {
 	if err := m.metadata().check(); err != nil {
 		return err
 	}
+	if config.Transport, err = m.Network.Gossip(m.Gossip); err != nil {
+		return fmt.Errorf("cluster.gossip: %w", err)
+	}
 	if m.list, err = memberlist.Create(config); err != nil {
+		if config.Transport != nil {
+			config.Transport.Shutdown()
+		}
 		return fmt.Errorf("gossip on %s: %w", m.Gossip, err)
 	}
 	return nil

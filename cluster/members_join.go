@@ -123,15 +123,9 @@ func (m *Members) resolve(ctx context.Context, join string) []string {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return []string{net.JoinHostPort(ip.String(), port)}
 	}
-	lookup := m.Resolve
-	if lookup == nil {
-		lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
-			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-		}
-	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	found, err := lookup(ctx, host)
+	found, err := m.Network.Resolve(ctx, host)
 	if err != nil {
 		m.Log.Info("resolve a cluster.join name", "name", host, "error", err)
 	}

@@ -24,8 +24,10 @@ type Rings interface {
 	// Show appends events to what is shown of a topic. Their positions follow the ones before.
 	Show(topic string, entries []agree.Entry)
 	// Replace exchanges what is shown after a heal. Every subscriber of the topic goes on where Route says for the Place
-	// it had; those at one place may share the answer. Route is valid during the call.
+	// it had; those at one place may share the answer. Route may be called at any later time.
 	Replace(agree.Replace)
+	// Merged says that subscribers whose Place has a Lost part go on where Route says from here on.
+	Merged(agree.Merged)
 	// Opened says that the topic is whole here and where it stands: until then nobody is served.
 	Opened(topic string, head agree.Position)
 	// Forget says that the topic is not followed any more.
@@ -54,15 +56,17 @@ type Node struct {
 	Region  string
 	Role    agree.Role
 	Limits  agree.Limits  // of a topic's log; as the ring's
+	Topics  int           // most topics held here before no event is taken for a new one; 0: no bound
+	Forget  time.Duration // a topic that nobody wants and nothing comes to is forgotten after this; 0: 24 h
 	Linger  time.Duration // a topic that nobody wants is followed on for this long; 0: 30 s
 	Rings   Rings         // must be set
 	Charges Charges       // nil: nobody is told
 	Log     *slog.Logger  // nil: discard
 	Metrics prometheus.Registerer
+	Network Network // nil: the real one
 
 	// For tests.
 	LinksListener net.Listener // instead of listening on Links
-	dial          func(ctx context.Context, network, address string) (net.Conn, error)
 	configure     func(*agree.Config)
 
 	// Static after start.
@@ -71,8 +75,14 @@ type Node struct {
 	metrics *metrics
 	process uint64
 	inputs  chan func()
+	wished  chan struct{} // there are wishes
 	ended   chan struct{} // closed when the loop has ended: inputs are not taken any more
 	started chan struct{} // closed when inputs are taken
+	joined  chan struct{} // closed when this relay has said that it is ready
+
+	// mu guards wishes: what is asked for by callers that must not wait, in order.
+	mu     sync.Mutex
+	wishes []func()
 
 	// Owned by the loop.
 	relay   *agree.Relay
@@ -102,7 +112,8 @@ var ErrClosed = errors.New("cluster: the node is not running")
 func New(name string, rings Rings) *Node {
 	return &Node{
 		Name: name, Rings: rings,
-		inputs: make(chan func(), inputs), ended: make(chan struct{}), started: make(chan struct{}),
+		inputs: make(chan func(), inputs), wished: make(chan struct{}, 1), ended: make(chan struct{}), started: make(chan struct{}),
+		joined: make(chan struct{}),
 	}
 }
 
@@ -110,6 +121,9 @@ func New(name string, rings Rings) *Node {
 func (n *Node) prepare() (*linkIdentity, error) {
 	if n.Log == nil {
 		n.Log = slog.New(slog.DiscardHandler)
+	}
+	if n.Network == nil {
+		n.Network = system{}
 	}
 	if n.Name == "" {
 		name, err := os.Hostname()
@@ -190,12 +204,12 @@ func (n *Node) Run(ctx context.Context) error {
 	n.process = binary.BigEndian.Uint64(drawn[2:])
 	listener := n.LinksListener
 	if listener == nil {
-		if listener, err = new(net.ListenConfig).Listen(ctx, "tcp", n.Links); err != nil {
+		if listener, err = n.Network.Listen(ctx, "tcp", n.Links); err != nil {
 			return fmt.Errorf("cluster.links: %w", err)
 		}
 	}
 	defer listener.Close()
-	config := agree.Config{Name: n.Name, Nonce: binary.BigEndian.Uint16(drawn[:2]), Limits: n.Limits, Linger: n.Linger}
+	config := agree.Config{Name: n.Name, Nonce: binary.BigEndian.Uint16(drawn[:2]), Limits: n.Limits, Topics: n.Topics, Linger: n.Linger, Forget: n.Forget}
 	if n.configure != nil {
 		n.configure(&config)
 	}
@@ -203,7 +217,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.answers, n.routes = map[uint64]func(agree.Result){}, map[uint64]func(agree.Route){}
 	n.metrics = newMetrics(n.Metrics)
 	n.links = &Links{
-		name: n.Name, identity: identity, process: n.process, log: n.Log, dial: n.dial, peers: map[string]*peer{},
+		name: n.Name, identity: identity, process: n.process, log: n.Log, dial: n.Network.Dial, peers: map[string]*peer{},
 		up: func(peer string) {
 			n.metrics.links.Inc()
 			n.post(func() { n.relay.LinkUp(n.now, peer) })
@@ -215,7 +229,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	n.members = &Members{
 		Name: n.Name, Cluster: n.Cluster, Gossip: n.Gossip, Join: n.Join, Keys: n.Keys, Region: n.Region, Role: n.Role,
-		Protocol: Protocol, Log: n.Log,
+		Protocol: Protocol, Log: n.Log, Network: n.Network,
 	}
 	if err := n.members.start(listener.Addr().String()); err != nil {
 		return err
@@ -289,7 +303,11 @@ func (n *Node) arrive(ctx context.Context) error {
 		}
 		met := len(n.members.Alive()) > 1 || len(n.Join) == 0
 		if met && n.links.whole() || time.Since(began) > patience {
-			return n.members.Say(agree.Ready)
+			if err := n.members.Say(agree.Ready); err != nil {
+				n.Log.Info("say ready", "error", err) // it is repeated with everything else that gossip knows
+			}
+			close(n.joined)
+			return nil
 		}
 	}
 }
@@ -304,6 +322,27 @@ func (n *Node) post(do func()) bool {
 	}
 }
 
+// wish is post for those who must not wait, the loop itself among them.
+func (n *Node) wish(do func()) {
+	n.mu.Lock()
+	n.wishes = append(n.wishes, do)
+	n.mu.Unlock()
+	select {
+	case n.wished <- struct{}{}:
+	default: // the mark stands already
+	}
+}
+
+func (n *Node) grant() {
+	n.mu.Lock()
+	wishes := n.wishes
+	n.wishes = nil
+	n.mu.Unlock()
+	for _, do := range wishes {
+		do()
+	}
+}
+
 // loop is the one goroutine that calls the protocol.
 func (n *Node) loop(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
@@ -312,6 +351,9 @@ func (n *Node) loop(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-n.wished:
+			n.now = time.Now()
+			n.relay.Batch(n.grant)
 		case do := <-n.inputs:
 			n.now = time.Now()
 			n.relay.Batch(func() {
@@ -348,6 +390,8 @@ func (n *Node) carryOut(out agree.Output) {
 			n.Rings.Show(d.Topic, d.Entries)
 		case agree.Replace:
 			n.Rings.Replace(d)
+		case agree.Merged:
+			n.Rings.Merged(d)
 		case agree.Opened:
 			n.Rings.Opened(d.Topic, d.Head)
 		case agree.Forget:

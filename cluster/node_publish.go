@@ -44,19 +44,14 @@ func refusal(topic string, o agree.Outcome) error {
 	return ErrNoOwner
 }
 
-// Commit commits events in order, and returns when that is done or cannot be; see relay.Committer. Events are known by
-// key and number: what was committed before is left out.
+// Commit commits events in order, and returns when that is done or cannot be; it is a relay.Committer's. Events are known
+// by key and number: what was committed before is left out.
 func (n *Node) Commit(ctx context.Context, topic, key string, number uint64, events []ringbuf.Entry) (id string, count uint64, fresh int, err error) {
 	entries := make([]agree.Entry, len(events))
 	for i, e := range events {
-		entries[i] = agree.Entry{ID: e.ID, Body: bytes.Clone(e.Body)}
-		switch {
-		case number > 0 && key != "":
-			entries[i].Key = key + "\n" + strconv.FormatUint(number+uint64(i), 36) // no header has a line feed
-		case key != "":
-			entries[i].Key = key
-		case number == 0 && e.ID != "":
-			entries[i].Key = "\n" + e.ID
+		entries[i] = agree.Entry{Key: key, ID: e.ID, Body: bytes.Clone(e.Body)}
+		if key != "" && number > 0 {
+			entries[i].Number = number + uint64(i)
 		}
 	}
 	results, err := n.publish(ctx, topic, entries)
@@ -70,11 +65,18 @@ func (n *Node) Commit(ctx context.Context, topic, key string, number uint64, eve
 		if res.Outcome == agree.Committed {
 			fresh++
 		}
-		if id = res.ID; id == "" {
-			id = res.Position.String()
-		}
+		id = visibleID(res)
+		count = max(count, res.Count)
 	}
-	return id, max(number, 1) - 1 + uint64(len(events)), fresh, nil
+	return id, max(count, max(number, 1)-1+uint64(len(events))), fresh, nil
+}
+
+// visibleID is the id under which subscribers get an event: not every id that an origin sets can come back in a header.
+func visibleID(res agree.Result) string {
+	if sse.UsableID(res.ID) {
+		return res.ID
+	}
+	return res.Position.String()
 }
 
 // Feed commits one event that a feed brought. mark says which pull of which owner of the feed it came from.
@@ -83,16 +85,12 @@ func (n *Node) Feed(ctx context.Context, topic string, mark agree.FeedMark, kind
 	if err != nil {
 		return "", err
 	}
-	res := results[0]
-	if id = res.ID; id == "" {
-		id = res.Position.String()
-	}
-	return id, refusal(topic, res.Outcome)
+	return visibleID(results[0]), refusal(topic, results[0].Outcome)
 }
 
 // End ends a topic for everybody.
 func (n *Node) End(ctx context.Context, topic string) error {
-	body, err := sse.Event{Type: sse.TypeEnd}.AppendBody(nil)
+	body, err := sse.Event{Type: sse.TypeEnd, Data: fmt.Appendf(nil, `{"topic":%q}`, topic)}.AppendBody(nil)
 	if err != nil {
 		return err
 	}
@@ -118,7 +116,7 @@ func (n *Node) publish(ctx context.Context, topic string, entries []agree.Entry)
 		for i := range entries {
 			if entries[i].Key == "" { // retries within the cluster need one
 				n.counter++
-				entries[i].Key = "\r" + strconv.FormatUint(n.process, 36) + "-" + strconv.FormatUint(n.counter, 36)
+				entries[i].Key = agree.GivenKey + strconv.FormatUint(n.process, 36) + "-" + strconv.FormatUint(n.counter, 36)
 			}
 			n.ticket++
 			n.answers[n.ticket] = func(res agree.Result) {

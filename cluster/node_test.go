@@ -3,17 +3,19 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"freshet/cluster/agree"
+	"freshet/cluster/faultnet"
 	"freshet/ringbuf"
 )
 
@@ -70,6 +72,8 @@ func (s *shelf) Replace(r agree.Replace) {
 	})
 }
 
+func (s *shelf) Merged(agree.Merged) {}
+
 func (s *shelf) Opened(topic string, _ agree.Position) { s.change(func() { s.opened[topic] = true }) }
 func (s *shelf) Forget(topic string)                   { s.change(func() { delete(s.opened, topic) }) }
 
@@ -94,52 +98,34 @@ func (s *shelf) wait(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// network is what links are dialed through: a test can cut two relays.
-type network struct {
-	mu    sync.Mutex
-	cut   map[[2]string]bool
-	conns map[[2]string][]net.Conn
-	to    map[string]string // address -> name
-}
-
-func (w *network) dial(from string) func(ctx context.Context, netw, address string) (net.Conn, error) {
-	return func(ctx context.Context, netw, address string) (net.Conn, error) {
-		w.mu.Lock()
-		pair := [2]string{from, w.to[address]}
-		cut := w.cut[pair]
-		w.mu.Unlock()
-		if cut {
-			return nil, fmt.Errorf("cut from %s", pair[1])
-		}
-		c, err := new(net.Dialer).DialContext(ctx, netw, address)
-		if err == nil {
-			w.mu.Lock()
-			w.conns[pair] = append(w.conns[pair], c)
-			w.mu.Unlock()
-		}
-		return c, err
-	}
-}
-
 type relay struct {
 	*Node
 	shelf *shelf
 	stop  func()
 }
 
+// testCluster is relays on one network: the real one, on loopback, if net is nil.
 type testCluster struct {
 	t      *testing.T
-	net    *network
+	net    *faultnet.Network
 	relays []*relay
 	keys   [][]byte
 }
 
-func newCluster(t *testing.T, n int) *testCluster {
+// onNetwork runs a test on n relays in virtual time, on a network that it can cut.
+func onNetwork(t *testing.T, n int, test func(t *testing.T, c *testCluster)) {
 	t.Helper()
-	c := &testCluster{t: t, net: &network{cut: map[[2]string]bool{}, conns: map[[2]string][]net.Conn{}, to: map[string]string{}}}
-	c.keys = [][]byte{bytes.Repeat([]byte{7}, 32)}
+	synctest.Test(t, func(t *testing.T) {
+		t.Cleanup(func() { time.Sleep(time.Minute) }) // memberlist does not wait for its last probe
+		test(t, newCluster(t, faultnet.New(), n))
+	})
+}
+
+func newCluster(t *testing.T, network *faultnet.Network, n int) *testCluster {
+	t.Helper()
+	c := &testCluster{t: t, net: network, keys: [][]byte{bytes.Repeat([]byte{7}, 32)}}
 	for i := range n {
-		c.add(fmt.Sprintf("r%d", i+1), c.keys)
+		c.add(fmt.Sprintf("r%d", i+1))
 	}
 	for _, r := range c.relays {
 		r.waitMembers(t, n)
@@ -147,25 +133,24 @@ func newCluster(t *testing.T, n int) *testCluster {
 	return c
 }
 
-func (c *testCluster) add(name string, keys [][]byte) *relay {
+// add starts a relay. Before it runs, each of set may change it.
+func (c *testCluster) add(name string, set ...func(*Node)) *relay {
 	c.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		c.t.Fatal(err)
-	}
 	r := &relay{shelf: newShelf()}
 	r.Node = New(name, r.shelf)
-	r.Cluster, r.Gossip, r.LinksListener, r.Keys = "test", "127.0.0.1:0", l, keys
-	r.dial = c.net.dial(name)
+	r.Cluster, r.Gossip, r.Links, r.Keys = "test", "127.0.0.1:0", "127.0.0.1:0", c.keys
+	if c.net != nil {
+		r.Network, r.Gossip, r.Links = c.net.Host(name), ":7946", ":7947"
+	}
 	if testing.Verbose() && os.Getenv("FRESHET_TEST_LOG") != "" {
 		r.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("relay", name)
 	}
 	for _, o := range c.relays {
 		r.Join = append(r.Join, o.members.list.LocalNode().Address())
 	}
-	c.net.mu.Lock()
-	c.net.to[l.Addr().String()] = name
-	c.net.mu.Unlock()
+	for _, do := range set {
+		do(r.Node)
+	}
 	ctx, cancel := context.WithCancel(c.t.Context())
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
@@ -216,7 +201,7 @@ func (r *relay) waitMembers(t *testing.T, n int) {
 func (r *relay) publish(ctx context.Context, topic, key string) error {
 	for {
 		_, _, _, err := r.Commit(ctx, topic, key, 0, []ringbuf.Entry{{Body: []byte("data: " + key + "\n")}})
-		if err != ErrNoOwner {
+		if !errors.Is(err, ErrNoOwner) {
 			return err
 		}
 	}
@@ -239,8 +224,9 @@ func (r *relay) wantOnce(t *testing.T, topic string, n int) {
 	}
 }
 
+// TestNodesDeliver is on the real network, and by the wall's clock.
 func TestNodesDeliver(t *testing.T) {
-	c := newCluster(t, 3)
+	c := newCluster(t, nil, 3)
 	for _, r := range c.relays {
 		r.Open("t")
 		r.shelf.wait(t, "open", func() bool { return r.shelf.opened["t"] })
@@ -261,12 +247,12 @@ func TestNodesDeliver(t *testing.T) {
 		t.Error("other bytes under the same key are taken")
 	}
 	// A relay that had no subscriber answers a resume from the whole ring.
-	place, err := agree.ParsePlace(id)
+	place, err := ringbuf.ParsePosition(id)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var route agree.Route
-	if err := c.relays[0].Resume(t.Context(), "t", place, func(rt agree.Route) { route = rt }); err != nil || route.Found != agree.Known || route.After != place.At.Seq {
+	if err := c.relays[0].Resume(t.Context(), "t", id, func(rt agree.Route) { route = rt }); err != nil || route.Found != agree.Known || route.After != place.Seq {
 		t.Errorf("resume: %+v, %v", route, err)
 	}
 	status, ok, err := c.relays[0].Topic(t.Context(), "t")
@@ -293,8 +279,9 @@ func (c *testCluster) owner(topic string) *relay {
 	return nil
 }
 
-func TestOwnerDies(t *testing.T) {
-	c := newCluster(t, 3)
+func TestOwnerDies(t *testing.T) { onNetwork(t, 3, testOwnerDies) }
+
+func testOwnerDies(t *testing.T, c *testCluster) {
 	for _, r := range c.relays {
 		r.Open("t")
 		r.shelf.wait(t, "open", func() bool { return r.shelf.opened["t"] })
@@ -316,10 +303,11 @@ func TestOwnerDies(t *testing.T) {
 			if publisher.publish(ctx, "t", fmt.Sprint("k", i)) == nil {
 				acked.Add(1)
 			}
+			time.Sleep(2 * time.Millisecond)
 		}
 	}()
 	publisher.shelf.wait(t, "events before", func() bool { return acked.Load() > 20 })
-	dying.stop()
+	c.net.Kill(dying.Name)
 	before := acked.Load()
 	publisher.shelf.wait(t, "events after", func() bool { return acked.Load() > before+20 })
 	cancel()
@@ -349,14 +337,33 @@ func TestOwnerDies(t *testing.T) {
 	}
 }
 
-func TestWrongKey(t *testing.T) {
-	c := newCluster(t, 2)
-	thief := c.add("r0", [][]byte{bytes.Repeat([]byte{8}, 32)}) // its name sorts first: it dials
-	rotating := c.add("r9", [][]byte{bytes.Repeat([]byte{9}, 32), c.keys[0]})
-	_ = rotating
-	c.relays[0].waitMembers(t, 2)
-	if s, err := thief.Status(t.Context()); err != nil || len(s.Members) != 1 {
-		t.Errorf("with another key: %+v, %v", s.Members, err)
+// TestWrongKey: who has another key neither hears nor is heard, whichever side begins; who has both is of both.
+func TestWrongKey(t *testing.T) { onNetwork(t, 2, testWrongKey) }
+
+func testWrongKey(t *testing.T, c *testCluster) {
+	key := func(b byte) []byte { return bytes.Repeat([]byte{b}, 32) }
+	thief := c.add("r0", func(n *Node) { n.Keys = [][]byte{key(8)} }) // its name sorts first: it dials
+	rotating := c.add("r9", func(n *Node) { n.Keys = [][]byte{c.keys[0], key(9)} })
+	for _, r := range []*relay{c.relays[0], c.relays[1], rotating} {
+		r.waitMembers(t, 3)
+	}
+	time.Sleep(time.Minute)
+	for _, r := range c.relays {
+		want := 3
+		if r == thief {
+			want = 1
+		}
+		if s, err := r.Status(t.Context()); err != nil || len(s.Members) != want {
+			t.Errorf("%s sees %+v (%v), want %d", r.Name, s.Members, err, want)
+		}
+	}
+	if sent := c.net.Stats("r0", "r1"); sent.Packets+sent.Streams == 0 {
+		t.Error("the thief did not even knock")
+	}
+	// And a link to a member's address, with the thief's own identity.
+	address := c.relays[0].members.Alive()[0].Link
+	if err := thief.links.connect(t.Context(), "r1", address); err == nil || !strings.Contains(err.Error(), "key") {
+		t.Errorf("a link under another key: %v", err)
 	}
 }
 
@@ -374,8 +381,9 @@ func TestLoopbackOnly(t *testing.T) {
 	}
 }
 
-func TestDrain(t *testing.T) {
-	c := newCluster(t, 3)
+func TestDrain(t *testing.T) { onNetwork(t, 3, testDrain) }
+
+func testDrain(t *testing.T, c *testCluster) {
 	for i := range 20 {
 		if err := c.relays[0].publish(t.Context(), fmt.Sprint("t", i), "k"); err != nil {
 			t.Fatal(err)

@@ -7,18 +7,22 @@ import (
 	"freshet/cluster/agree"
 )
 
-// Open says that a topic has subscribers here: it is followed until Close, and Rings.Opened tells when it is whole.
-func (n *Node) Open(topic string) { n.post(func() { n.relay.Open(n.now, topic, false) }) }
+// Open says that a topic has subscribers here: it is followed until Close, and Rings.Opened tells when it is whole. Like
+// Close, Pin and Trim it does not wait, and may be called by Rings.
+func (n *Node) Open(topic string) { n.wish(func() { n.relay.Open(n.now, topic, false) }) }
 
 // Close takes Open back. The topic is followed for Linger on.
-func (n *Node) Close(topic string) { n.post(func() { n.relay.Close(n.now, topic, false) }) }
+func (n *Node) Close(topic string) { n.wish(func() { n.relay.Close(n.now, topic, false) }) }
 
 // Pin makes this relay follow a topic without subscribers, for ever: a feed's cursors, so that the feed has an owner.
-func (n *Node) Pin(topic string) { n.post(func() { n.relay.Open(n.now, topic, true) }) }
+func (n *Node) Pin(topic string) { n.wish(func() { n.relay.Open(n.now, topic, true) }) }
 
-// Resume asks how a subscriber goes on that has seen a place; the topic is open. The answer is handed to use between two
+// Trim says that this process has evicted a topic's events up to a sequence, for want of room.
+func (n *Node) Trim(topic string, upTo uint64) { n.wish(func() { n.relay.Trim(n.now, topic, upTo) }) }
+
+// Resume asks how a subscriber goes on that comes with an id; the topic is open. The answer is handed to use between two
 // calls of Rings, so that it is about the log as shown. Unknown means a gap.
-func (n *Node) Resume(ctx context.Context, topic string, place agree.Place, use func(agree.Route)) error {
+func (n *Node) Resume(ctx context.Context, topic, id string, use func(agree.Route)) error {
 	done := make(chan struct{})
 	ok := n.post(func() {
 		n.ticket++
@@ -29,7 +33,7 @@ func (n *Node) Resume(ctx context.Context, topic string, place agree.Place, use 
 			}
 			close(done)
 		}
-		n.relay.Resume(n.now, topic, place, ticket)
+		n.relay.Resume(n.now, topic, id, ticket)
 	})
 	if !ok {
 		return ErrClosed

@@ -163,8 +163,7 @@ var codes = [...]code{
 	25: codeOf(func(c *coder, m *Where) {
 		c.topic(&m.Topic)
 		c.number(&m.Ticket)
-		c.position(&m.Place.At)
-		c.position(&m.Place.Lost)
+		c.text(&m.ID)
 	}),
 	26: codeOf(func(c *coder, m *There) {
 		c.topic(&m.Topic)
@@ -172,9 +171,11 @@ var codes = [...]code{
 		c.small((*uint8)(&m.Route.Found))
 		c.number(&m.Route.After)
 		list(c, &m.Route.Skip, (*coder).number)
+		c.position(&m.Route.Lost)
 		c.flag(&m.Route.Missing)
 	}),
 	27: codeOf(func(c *coder, m *Released) { c.topic(&m.Topic) }),
+	28: codeOf(func(c *coder, m *Forgotten) { c.topic(&m.Topic); c.number(&m.Epoch) }),
 }
 
 // coder writes to the end of buf, or reads it from at on.
@@ -302,7 +303,10 @@ func (c *coder) note(n *Note) { c.alias(&n.Alias); c.branch(&n.Branch) }
 
 func (c *coder) memo(m *Memo) {
 	c.text(&m.Key)
+	c.number(&m.Number)
+	c.number(&m.High)
 	c.position(&m.Position)
+	c.text(&m.ID)
 	c.number(&m.Sum)
 	c.signed(&m.At)
 }
@@ -311,12 +315,14 @@ func (c *coder) result(r *Result) {
 	c.small((*uint8)(&r.Outcome))
 	c.position(&r.Position)
 	c.text(&r.ID)
+	c.number(&r.Count)
 }
 
 func (c *coder) entry(e *Entry) {
 	c.position(&e.Position)
 	list(c, &e.Former, (*coder).position)
 	c.text(&e.Key)
+	c.number(&e.Number)
 	c.text(&e.ID)
 	c.number(&e.Sum)
 	c.signed(&e.Commit)

@@ -187,6 +187,7 @@ func (r *Relay) onEnlisted(t *topic, from string, m Enlisted) {
 	}
 	o.synced = true
 	delete(t.children, from)
+	delete(t.waiting, from)
 	l := t.target()
 	c, _ := l.copyFor(m.Lineage, m.Head)
 	o.mark++

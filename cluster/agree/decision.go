@@ -11,12 +11,19 @@ type (
 		Standby string // at the owner: who holds them too; empty if nobody else may own
 	}
 	// Replace exchanges what is shown of a topic: entries from Base+1 on are the canonical log. Every subscriber goes on
-	// where Route says for the Place it had; Route is valid until the next call of the Relay.
+	// where Route says for the Place it had. Route may be called from anywhere, for as long as somebody needs it.
 	Replace struct {
 		Topic   string
 		Base    Position // before the first entry
+		Lineage Lineage  // up to Base
 		Entries []Entry
 		Route   func(Place) Route
+	}
+	// Merged says that events of a lost branch have found their places in what is shown, or are about to be shown. A
+	// subscriber whose Place has a Lost part may have seen them: it goes on where Route says.
+	Merged struct {
+		Topic string
+		Route func(Place) Route
 	}
 	// Opened says that the topic's log is whole here: from now on resumes are answered. Head is its newest visible place;
 	// if nothing was shown yet, that is where what will be shown begins.
@@ -57,6 +64,7 @@ type (
 
 func (Show) decision()     {}
 func (Replace) decision()  {}
+func (Merged) decision()   {}
 func (Opened) decision()   {}
 func (Answer) decision()   {}
 func (Resumed) decision()  {}

@@ -39,7 +39,7 @@ func (t *topic) admit(e Entry) (Result, bool) {
 	p.repeating = p.repeating && e.ID != "" && known
 	t.feeds[e.Feed.Name] = p
 	if p.repeating {
-		return Result{Duplicate, l.position(seq), e.ID}, true
+		return Result{Outcome: Duplicate, Position: l.position(seq), ID: e.ID}, true
 	}
 	return Result{}, false
 }

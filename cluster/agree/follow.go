@@ -129,7 +129,7 @@ func (r *Relay) onEntries(t *topic, from string, m Entries) {
 			return
 		}
 	}
-	l.apply(m.Notes)
+	r.apply(t, m.Notes)
 	t.mark(r)
 	r.onVisible(t, m.Visible)
 }

@@ -23,8 +23,8 @@ type Log struct {
 	lost    []Branch
 	visible uint64
 
-	memos  map[string]Memo // by publish key; includes the entries'
-	keys   []string        // oldest first, for forgetting
+	memos  map[publication]Memo // includes the entries'
+	keys   []remembered         // oldest first, for forgetting
 	former map[Position]uint64
 	ids    map[string]uint64 // origin id -> the newest entry that has it
 
@@ -38,8 +38,14 @@ type Note struct {
 	Branch Branch // if Branch.Epoch is not zero
 }
 
+// remembered is a memo as it stood in the order of forgetting; its Memo may have been renewed since.
+type remembered struct {
+	publication
+	at int64
+}
+
 func newLog() *Log {
-	return &Log{memos: map[string]Memo{}, former: map[Position]uint64{}, ids: map[string]uint64{}}
+	return &Log{memos: map[publication]Memo{}, former: map[Position]uint64{}, ids: map[string]uint64{}}
 }
 
 // head is the newest sequence, tail included.
@@ -102,7 +108,14 @@ func (l *Log) append(e Entry) {
 	}
 	l.entries = append(l.entries, e)
 	l.bytes += e.size()
-	l.remember(Memo{Key: e.Key, Position: e.Position, Sum: e.Sum, At: e.Commit})
+	m := Memo{Key: e.Key, Number: e.Number, Position: e.Position, ID: e.ID, Sum: e.Sum, At: e.Commit}
+	l.remember(m)
+	if e.Number > 0 {
+		if all := l.memos[publication{Key: e.Key}]; e.Number > all.High {
+			m.Number, m.High = 0, e.Number
+			l.remember(m)
+		}
+	}
 	if e.ID != "" {
 		l.ids[e.ID] = e.Seq
 	}
@@ -115,10 +128,11 @@ func (l *Log) remember(m Memo) {
 	if m.Key == "" {
 		return
 	}
-	if _, known := l.memos[m.Key]; !known {
-		l.keys = append(l.keys, m.Key)
+	p := m.publication()
+	if _, known := l.memos[p]; !known {
+		l.keys = append(l.keys, remembered{p, m.At})
 	}
-	l.memos[m.Key] = m
+	l.memos[p] = m
 }
 
 // alias notes that the entry at seq also stood elsewhere. It says whether that was news.
@@ -183,21 +197,23 @@ func (l *Log) allNotes(seq uint64) []Note {
 	return notes
 }
 
-func (l *Log) apply(notes []Note) {
+// apply takes notes of a peer's log. It says whether an entry learned where else it stood.
+func (l *Log) apply(notes []Note) (placed bool) {
 	for _, n := range notes {
 		if n.Branch.Epoch != 0 {
 			l.lose(n.Branch)
 		} else {
-			l.alias(n.Alias.Seq, n.Alias.Former)
+			placed = l.alias(n.Alias.Seq, n.Alias.Former) || placed
 		}
 	}
+	return placed
 }
 
 // forgotten are the memos of entries that this log no longer holds.
 func (l *Log) forgotten() []Memo {
 	var old []Memo
 	for _, k := range l.keys {
-		if m, ok := l.memos[k]; ok && m.Seq <= l.base {
+		if m, ok := l.memos[k.publication]; ok && (m.Seq <= l.base || m.High > 0) {
 			old = append(old, m)
 		}
 	}
@@ -212,31 +228,45 @@ func (l *Log) trim(lim Limits, now time.Time, keyAge time.Duration) (dropped int
 			lim.Age > 0 && now.Sub(time.UnixMilli(e.Commit)) > lim.Age) {
 			break
 		}
-		l.bytes -= e.size()
-		if l.ids[e.ID] == e.Seq {
-			delete(l.ids, e.ID)
-		}
-		for _, p := range e.Former {
-			delete(l.former, p)
-		}
-		*e = Entry{}
-		l.entries = l.entries[1:]
-		l.base++
+		l.evict()
 		dropped++
 	}
-	extra := len(l.memos) - len(l.entries)
-	forget := 0
-	for _, k := range l.keys {
-		m, ok := l.memos[k]
-		if ok && (m.Seq > l.base || now.Sub(time.UnixMilli(m.At)) < keyAge && (lim.Keys == 0 || extra <= lim.Keys)) {
-			break
-		}
-		delete(l.memos, k)
-		extra--
-		forget++
-	}
-	l.keys = l.keys[forget:]
+	l.forget(lim.Keys, now, keyAge)
 	return dropped
+}
+
+// evict drops the oldest entry.
+func (l *Log) evict() {
+	e := &l.entries[0]
+	l.bytes -= e.size()
+	if l.ids[e.ID] == e.Seq {
+		delete(l.ids, e.ID)
+	}
+	for _, p := range e.Former {
+		delete(l.former, p)
+	}
+	*e = Entry{}
+	l.entries = l.entries[1:]
+	l.base++
+}
+
+// forget drops the memos that are old, or too many, and whose entries are gone.
+func (l *Log) forget(most int, now time.Time, keyAge time.Duration) {
+	extra := len(l.memos) - len(l.entries)
+	for range len(l.keys) {
+		k := l.keys[0]
+		m, ok := l.memos[k.publication]
+		switch {
+		case ok && m.At != k.at: // renewed: it is not among the oldest any more
+			l.keys = append(l.keys[1:], remembered{k.publication, m.At})
+			continue
+		case ok && (m.Seq > l.base || now.Sub(time.UnixMilli(m.At)) < keyAge && (most == 0 || extra <= most)):
+			return
+		}
+		delete(l.memos, k.publication)
+		extra--
+		l.keys = l.keys[1:]
+	}
 }
 
 // prefix is a copy of the log up to seq for a peer of that lineage to go on from. What it knows of lost branches is kept.
@@ -262,7 +292,7 @@ func (l *Log) restart(base uint64, spans Lineage) {
 	fresh.spans = slices.Clone(spans.upTo(base))
 	fresh.lost = l.lost
 	for _, k := range l.keys {
-		if m, ok := l.memos[k]; ok {
+		if m, ok := l.memos[k.publication]; ok {
 			fresh.remember(m)
 		}
 	}

@@ -2,7 +2,6 @@ package agree
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -78,18 +77,18 @@ func TestRoute(t *testing.T) {
 		{Place{At: pos(2, 10)}, Route{Found: Ahead}},
 		{Place{At: pos(2, 1)}, Route{Found: Unknown}},
 		{Place{At: pos(5, 1)}, Route{Found: Unknown}},
-		{Place{At: pos(1, 4)}, Route{After: 3, Skip: []uint64{7}}},
-		{Place{At: pos(3, 5)}, Route{After: 3, Skip: []uint64{7, 8}}},
-		{Place{At: pos(3, 6)}, Route{After: 3, Skip: []uint64{7, 8, 9}}},
-		{Place{At: pos(3, 7)}, Route{After: 3, Skip: []uint64{7, 8, 9}, Missing: true}},
-		{Place{At: pos(2, 5), Lost: pos(3, 5)}, Route{After: 5, Skip: []uint64{7, 8}}}, // cut off in the catch-up
+		{Place{At: pos(1, 4)}, Route{After: 3, Skip: []uint64{7}, Lost: pos(1, 4)}},
+		{Place{At: pos(3, 5)}, Route{After: 3, Skip: []uint64{7, 8}, Lost: pos(3, 5)}},
+		{Place{At: pos(3, 6)}, Route{After: 3, Skip: []uint64{7, 8, 9}, Lost: pos(3, 6)}},
+		{Place{At: pos(3, 7)}, Route{After: 3, Skip: []uint64{7, 8, 9}, Lost: pos(3, 7), Missing: true}},
+		{Place{At: pos(2, 5), Lost: pos(3, 5)}, Route{After: 5, Skip: []uint64{7, 8}, Lost: pos(3, 5)}}, // cut off in the catch-up
 	} {
-		if d := cmp.Diff(c.want, l.route(c.place)); d != "" {
+		if d := cmp.Diff(c.want, l.chart().route(c.place)); d != "" {
 			t.Errorf("route(%v): %s", c.place, d)
 		}
 	}
 	l.trim(Limits{Events: 4}, time.UnixMilli(0), time.Hour)
-	if got := l.route(Place{At: pos(1, 2)}); got.Found != Evicted {
+	if got := l.chart().route(Place{At: pos(1, 2)}); got.Found != Evicted {
 		t.Errorf("after trimming: %+v", got)
 	}
 }
@@ -106,13 +105,7 @@ func TestTrim(t *testing.T) {
 		t.Errorf("%d keys, want all ten for a minute", len(l.memos))
 	}
 	l.trim(Limits{}, now.Add(time.Minute-5*time.Second), time.Minute)
-	if _, known := l.memos["1-4"]; known || len(l.memos) != 4 {
-		t.Errorf("keys after a minute: %v", slices.Sorted(func(yield func(string) bool) {
-			for k := range l.memos {
-				if !yield(k) {
-					return
-				}
-			}
-		}))
+	if _, known := l.memos[publication{Key: "1-4"}]; known || len(l.memos) != 4 {
+		t.Errorf("keys after a minute: %v", l.memos)
 	}
 }

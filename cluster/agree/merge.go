@@ -96,12 +96,13 @@ func (r *Relay) merge(t *topic, entries []Entry, lost []Branch) []Adoption {
 		l.lose(b)
 	}
 	places := make([]Adoption, 0, len(entries))
+	aliased := false
 	for _, e := range entries {
 		seq, known := l.find(e)
 		switch {
 		case known:
 			for _, p := range append([]Position{e.Position}, e.Former...) {
-				l.alias(seq, p)
+				aliased = l.alias(seq, p) || aliased
 			}
 		case e.Feed.Name != "" && e.ID == "":
 		default:
@@ -117,6 +118,9 @@ func (r *Relay) merge(t *topic, entries []Entry, lost []Branch) []Adoption {
 			at = l.position(seq)
 		}
 		places = append(places, Adoption{e.Position, at})
+	}
+	if aliased {
+		r.merged(t, l)
 	}
 	t.mark(r)
 	return places
@@ -138,7 +142,7 @@ func (l *Log) find(e Entry) (seq uint64, known bool) {
 			return seq, true
 		}
 	}
-	if m, known := l.memos[e.Key]; known {
+	if m, known := l.memos[e.publication()]; known && m.High == 0 {
 		return m.Seq, true
 	}
 	if e.ID != "" {

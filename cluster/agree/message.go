@@ -200,11 +200,16 @@ type (
 		Serial uint64
 		Places []Adoption
 	}
+	// Forgotten tells a standby that its owner has forgotten the topic: nobody wants it, and nothing came for long.
+	Forgotten struct {
+		Topic
+		Epoch uint64
+	}
 	// Where asks the owner how a subscriber goes on.
 	Where struct {
 		Topic
 		Ticket uint64
-		Place  Place
+		ID     string
 	}
 	There struct {
 		Topic
@@ -230,5 +235,6 @@ const (
 type Result struct {
 	Outcome
 	Position
-	ID string // what subscribers see, if the origin set it
+	ID    string // what subscribers see, if the origin set it
+	Count uint64 // highest number committed under the key
 }

@@ -32,7 +32,7 @@ func (r *Relay) Publish(now time.Time, name string, e Entry, ticket uint64) {
 		r.decide(Answer{ticket, Result{Outcome: Full}})
 		return
 	}
-	e.Sum = sum(e.Body)
+	e.Sum = sum(e.ID, e.Body)
 	t.outbox.queue = append(t.outbox.queue, submission{ticket, e, now.Add(r.cfg.Patience)})
 	t.mark(r)
 	r.forward(t)
@@ -140,17 +140,14 @@ func (r *Relay) onPublish(t *topic, from string, m Publish) {
 // order gives an entry its place, or says why it has none or had one before.
 func (r *Relay) order(t *topic, e Entry) Result {
 	l := t.target()
-	if m, known := l.memos[e.Key]; known {
-		res := Result{Duplicate, m.Position, ""}
-		if m.Sum != e.Sum {
-			res.Outcome = Conflict
-		} else if x := l.entry(m.Seq); x != nil {
-			res.ID = x.ID
-		}
+	if res, known := l.published(e); known {
 		return res
 	}
 	if last := l.entry(l.head()); last != nil && last.Kind == End {
 		return Result{Outcome: Ended}
+	}
+	if l.head() == 0 && r.cfg.Topics > 0 && len(r.topics) > r.cfg.Topics {
+		return Result{Outcome: Full}
 	}
 	if res, refused := t.admit(e); refused {
 		return res
@@ -158,12 +155,36 @@ func (r *Relay) order(t *topic, e Entry) Result {
 	e.Position = Position{Epoch: t.own.epoch, Seq: l.head() + 1}
 	e.Commit = r.now.UnixMilli()
 	e.Former = nil
-	if _, known := l.ids[e.ID]; known { // an id names one event; all relays must agree which
+	if _, known := l.ids[e.ID]; known || l.claims(e.ID) { // an id names one event; all relays must agree which
 		e.ID = ""
 	}
 	l.append(e)
 	t.mark(r)
-	return Result{Committed, e.Position, e.ID}
+	return Result{Committed, e.Position, e.ID, e.Number}
+}
+
+// published finds out whether an event was committed before, by its key, or by its id where that is its name.
+func (l *Log) published(e Entry) (Result, bool) {
+	m, known := l.memos[e.publication()]
+	all := l.memos[publication{Key: e.Key}]
+	switch {
+	case known:
+	case e.Number > 0 && e.Number <= all.High: // so long ago that it is known by its number only
+		return Result{Duplicate, all.Position, all.ID, all.High}, true
+	case e.ID != "" && e.single():
+		x := l.entry(l.ids[e.ID])
+		if x == nil {
+			return Result{}, false
+		}
+		m = Memo{Position: x.Position, ID: x.ID, Sum: sum(x.ID, x.Body)}
+	default:
+		return Result{}, false
+	}
+	res := Result{Duplicate, m.Position, m.ID, max(m.Number, all.High)}
+	if m.Sum != e.Sum {
+		res.Outcome = Conflict
+	}
+	return res, true
 }
 
 // onPublished ends a batch.

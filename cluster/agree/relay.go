@@ -24,6 +24,9 @@ type Config struct {
 	Moves    int           // topics that may be on the move from here at once; 8
 	Batch    int           // publishes forwarded at once; 512
 	Queue    int           // publishes that may wait here per topic; 4096
+	Topics   int           // topics held here, above which no event is taken for a new one; 0: no bound
+	Forget   time.Duration // a topic that nobody wants and nothing comes to is forgotten after this; 24 h
+	Ended    time.Duration // an ended topic is known as such for this long; 1 h
 }
 
 // Relay is one relay's part of the protocol. Its methods are called by one goroutine; after each call, Take says what
@@ -82,6 +85,8 @@ func New(cfg Config) *Relay {
 	def(&cfg.Settle, 2*time.Second)
 	def(&cfg.KeyAge, 2*time.Minute)
 	def(&cfg.Pause, 100*time.Millisecond)
+	def(&cfg.Forget, 24*time.Hour)
+	def(&cfg.Ended, time.Hour)
 	if cfg.Moves == 0 {
 		cfg.Moves = 8
 	}
@@ -201,6 +206,8 @@ func (r *Relay) Receive(now time.Time, from string, m Message) {
 		r.onOffer(t, from, m)
 	case Adopted:
 		r.onAdopted(t, from, m)
+	case Forgotten:
+		r.onForgotten(t, from, m)
 	case Where:
 		r.onWhere(t, from, m)
 	case There:

@@ -5,19 +5,19 @@ import "time"
 // resume is a subscriber that came with an id.
 type resume struct {
 	ticket uint64
-	place  Place
+	id     string
 	until  time.Time
 	asked  bool
 	retry  time.Time
 	there  *Route // the owner's word, until the log here has come so far
 }
 
-// Resume asks how a subscriber goes on that has seen a place. Resumed answers, at the latest after Config.Patience; the
-// topic must be open.
-func (r *Relay) Resume(now time.Time, name string, p Place, ticket uint64) {
+// Resume asks how a subscriber goes on that comes with an id: an origin's, or a Place as text. Resumed answers, at the
+// latest after Config.Patience; the topic must be open.
+func (r *Relay) Resume(now time.Time, name, id string, ticket uint64) {
 	r.now = now
 	t := r.topic(name)
-	t.resumes = append(t.resumes, &resume{ticket: ticket, place: p, until: now.Add(r.cfg.Patience)})
+	t.resumes = append(t.resumes, &resume{ticket: ticket, id: id, until: now.Add(r.cfg.Patience)})
 	r.reconcile(t)
 	r.flush()
 }
@@ -50,19 +50,13 @@ func (r *Relay) settleResume(t *topic, s *resume) (Route, bool) {
 	if s.until.Sub(r.now) > r.cfg.Reach { // the log is whole: from here on it is about reaching the id
 		s.until = r.now.Add(r.cfg.Reach)
 	}
-	route := t.log.route(s.place)
+	route := t.log.routeID(s.id)
 	if s.there != nil && route.Found != Known {
 		route = *s.there
 	}
-	lastWord := !r.now.Before(s.until.Add(-r.cfg.Pause)) // what is still missing will not come
 	switch {
-	case route.Found == Known && route.Missing && !lastWord:
 	case route.Found == Known:
-		reach := route.After
-		if n := len(route.Skip); n > 0 {
-			reach = route.Skip[n-1]
-		}
-		if reach > t.log.visible || t.staged != nil && s.there != nil {
+		if route.After > t.log.visible || t.staged != nil && s.there != nil {
 			return Route{}, false
 		}
 		if route.After < t.log.base {
@@ -74,7 +68,7 @@ func (r *Relay) settleResume(t *topic, s *resume) (Route, bool) {
 	}
 	if t.role == owner || t.role == sealed {
 		if t.staged != nil {
-			route = t.staged.route(s.place)
+			route = t.staged.routeID(s.id)
 		}
 		return route, route.Found == Unknown
 	}
@@ -84,7 +78,7 @@ func (r *Relay) settleResume(t *topic, s *resume) (Route, bool) {
 	to := t.source()
 	if !s.asked && r.usable(to) && !s.retry.After(r.now) {
 		s.asked, s.retry = true, r.now.Add(r.cfg.Silence)
-		r.send(to, Where{Topic(t.name), s.ticket, s.place})
+		r.send(to, Where{Topic(t.name), s.ticket, s.id})
 	} else if s.asked && !s.retry.After(r.now) {
 		s.asked = false
 	}
@@ -96,7 +90,7 @@ func (r *Relay) onWhere(t *topic, from string, m Where) {
 		r.send(from, There{Topic(t.name), m.Ticket, Route{Found: Ahead}})
 		return
 	}
-	r.send(from, There{Topic(t.name), m.Ticket, t.target().route(m.Place)})
+	r.send(from, There{Topic(t.name), m.Ticket, t.target().routeID(m.ID)})
 }
 
 func (r *Relay) onThere(t *topic, from string, m There) {

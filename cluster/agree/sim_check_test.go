@@ -113,7 +113,7 @@ func (n *node) holds(topic string, p Position, key string) bool {
 		if l == nil {
 			continue
 		}
-		if m, ok := l.memos[key]; ok && (l.entry(m.Seq) != nil || n.w.plan.small) {
+		if m, ok := l.memos[publication{Key: key}]; ok && (l.entry(m.Seq) != nil || n.w.plan.small) {
 			return true
 		}
 	}
@@ -184,7 +184,7 @@ func (c *checker) answered(n *node, topic, key string, res Result) {
 		}
 		for _, o := range c.w.nodes { // an owner that shows its own lost branch still commits without showing
 			if t := o.topicOf(topic); t != nil && t.own != nil {
-				if m, ok := t.target().memos[key]; ok && m.Seq <= t.target().visible {
+				if m, ok := t.target().memos[publication{Key: key}]; ok && m.Seq <= t.target().visible {
 					return
 				}
 			}

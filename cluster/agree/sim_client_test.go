@@ -156,7 +156,7 @@ func (s *subscriber) opened() {
 		g.readers = append(g.readers, s)
 		s.follow(rt, true)
 	}
-	n.r.Resume(s.w.time(), s.topic, s.place, n.ticket)
+	n.r.Resume(s.w.time(), s.topic, s.place.String(), n.ticket)
 }
 
 // follow goes on as the relay says.

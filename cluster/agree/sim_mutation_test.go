@@ -67,7 +67,7 @@ func (w *world) mutated(from, to *node, m Message) Message {
 	case doubleCommit:
 		if p, ok := m.(Publish); ok {
 			if t := to.topicOf(p.About()); t != nil {
-				t.target().memos = map[string]Memo{}
+				t.target().memos = map[publication]Memo{}
 			}
 		}
 	}

@@ -72,7 +72,7 @@ func (r *Relay) onAppend(t *topic, from string, m Append) {
 			}
 			l.append(e)
 		}
-		l.apply(m.Copy.Notes)
+		r.apply(t, m.Copy.Notes)
 		t.mark(r)
 	}
 	r.reveal(t, m.Visible)

@@ -44,6 +44,7 @@ type topic struct {
 	open, pinned bool      // wanted by local subscribers; by this relay itself
 	opened       bool      // Opened was decided
 	idle         time.Time // since when nobody wants it
+	quiet        time.Time // since when nothing new was shown
 
 	children map[string]*child  // relays that follow from here
 	waiting  map[string]Follow  // relays to serve as soon as that is possible
@@ -217,7 +218,7 @@ func (r *Relay) receive(t *topic, c Copy) {
 		l.restart(c.Base, c.Lineage)
 	}
 	for _, m := range c.Memos {
-		if _, known := l.memos[m.Key]; !known {
+		if old, known := l.memos[m.publication()]; !known || m.High > old.High {
 			l.remember(m)
 		}
 	}
@@ -227,8 +228,22 @@ func (r *Relay) receive(t *topic, c Copy) {
 		}
 	}
 	l.spans = slices.Clone(c.Lineage.upTo(l.head()))
-	l.apply(c.Notes)
+	r.apply(t, c.Notes)
 	t.mark(r)
+}
+
+// apply takes notes into the target log.
+func (r *Relay) apply(t *topic, notes []Note) {
+	if l := t.target(); l.apply(notes) {
+		r.merged(t, l)
+	}
+}
+
+// merged tells the subscribers' side that a log learned where else its entries stood.
+func (r *Relay) merged(t *topic, l *Log) {
+	if l == t.log {
+		r.decide(Merged{t.name, l.chart().route})
+	}
 }
 
 func (t *topic) stage(l *Log) {
@@ -247,12 +262,15 @@ func (r *Relay) reveal(t *topic, upTo uint64) {
 	}
 	if l == t.log {
 		show := Show{Topic: t.name, Entries: l.after(l.visible, upTo)}
+		if slices.ContainsFunc(show.Entries, func(e Entry) bool { return len(e.Former) > 0 }) {
+			r.merged(t, l)
+		}
 		if t.own != nil && !t.own.alone {
 			show.Standby = t.own.standby
 		}
 		r.decide(show)
 	}
-	l.visible = upTo
+	l.visible, t.quiet = upTo, r.now
 	l.trim(r.cfg.Limits, r.now, r.cfg.KeyAge)
 	t.mark(r)
 }
@@ -284,7 +302,10 @@ func (r *Relay) swap(t *topic) {
 		}
 	}
 	t.log, t.staged, t.orphans, t.placed, t.offer = l, nil, nil, nil, offering{}
-	r.decide(Replace{Topic: t.name, Base: l.position(l.base), Entries: l.after(l.base, l.visible), Route: l.route})
+	r.decide(Replace{
+		Topic: t.name, Base: l.position(l.base), Lineage: l.spans.upTo(l.base), Entries: l.after(l.base, l.visible),
+		Route: l.chart().route,
+	})
 	t.mark(r)
 }
 
@@ -307,57 +328,6 @@ func (r *Relay) flush() {
 		r.swap(t)
 		r.announce(t)
 		r.resume(t)
-	}
-}
-
-// forget drops a topic that nobody has wanted for a while. A log is dropped only by who is up to date with an owner.
-func (r *Relay) forget(t *topic) {
-	if t.role != follower || t.wanted() || len(t.outbox.queue)+len(t.outbox.flight)+len(t.orphans) > 0 {
-		t.idle = r.now
-		return
-	}
-	if !t.log.blank() && !(t.up.live && t.staged == nil && t.log.visible == t.log.head()) {
-		t.idle = r.now
-		return
-	}
-	if left := t.idle.Add(r.cfg.Linger).Sub(r.now); left > 0 {
-		r.in(t, left)
-		return
-	}
-	if !t.log.blank() { // a relay that slept may think that it is up to date: the parent must say so
-		if u := &t.up; r.now.Sub(u.leaving) >= r.cfg.Silence {
-			u.leaving = r.now
-			r.send(u.parent, Unfollow{Topic(t.name)})
-			r.in(t, r.cfg.Silence)
-		}
-		return
-	}
-	if t.up.parent != "" {
-		r.send(t.up.parent, Unfollow{Topic(t.name)})
-	}
-	r.drop(t)
-}
-
-func (r *Relay) onReleased(t *topic, from string) {
-	if t.role == follower && !t.wanted() && t.up.parent == from && !t.up.leaving.IsZero() && t.staged == nil &&
-		len(t.outbox.queue)+len(t.outbox.flight) == 0 {
-		r.drop(t)
-	}
-}
-
-// drop forgets a topic, but for what it promised.
-func (r *Relay) drop(t *topic) {
-	if t.opened {
-		r.decide(Forget{t.name})
-	}
-	delete(r.topics, t.name)
-	if t.fence != 0 {
-		r.fences[t.name] = fence{t.fence, t.promised, r.now}
-		for n, f := range r.fences {
-			if r.now.Sub(f.at) > time.Hour { // whoever slept that long has been forgotten by gossip too
-				delete(r.fences, n)
-			}
-		}
 	}
 }
 
