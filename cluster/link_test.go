@@ -47,7 +47,7 @@ func TestLinkCarries(t *testing.T) {
 		a.send(big)
 		time.Sleep(time.Minute) // pings keep it alive
 		synctest.Wait()
-		if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+		if d := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.Comparer(bytes.Equal)); d != "" {
 			t.Error(d)
 		}
 		if a.closed != nil || b.closed != nil {
