@@ -58,8 +58,25 @@
 //     and the last position it had on the lost branch. With the first part alone, a client that is cut off in the middle
 //     would be sent the rest of the lost branch a second time.
 //   - Publishes of one topic travel from an accepting relay one batch at a time, so that a retry cannot reorder them.
-//   - Who resumes from a lost branch of which not every event has found its place yet waits for them, two seconds at most.
-//     A client that hops during a partition to the other side goes on there from the fork; if the branch it came from is
-//     merged later, it sees those events again. Repeats, never losses. The same goes for events that a ring smaller than the
-//     partition has evicted on the lost branch and that another relay still holds.
+//   - A client that crosses from one side of a partition to the other goes on there from the fork, and its ids carry on the
+//     branch that it came from (Place.Lost) for as long as that branch has not been merged (Route.Missing). Whenever lost
+//     events find their places (Merged), it is routed again, so that it is not sent them a second time; and if it comes back
+//     to the side that it left, it goes on where it was. Nobody waits for a merge.
+//   - An epoch in which nothing was appended can vanish without a fork: the log then goes on in the epoch before, with events
+//     that a client may have seen before it crossed over. It is routed again before they are shown.
+//   - Who is known by position where it comes to is answered at once, whole log or not. Only "unknown" needs the owner, who
+//     makes sure first (an empty append to its standby) that it is the owner still. The two seconds for the ring to reach an
+//     id are those in which the relay is in touch with an owner: a takeover in the middle stops that clock, and five seconds
+//     end it.
+//   - By an id that the origin set, nothing tells on which of two branches a client saw the event: it is sent what came after
+//     the fork again (guarantee 5's last sentence).
+//
+// # What a client may see twice
+//
+// The simulator's checker lets a client see an event twice only where nobody could know better: all who held it were killed,
+// and its publisher, who had no answer, sent it again; or the client came with an origin's id of an event that stood on two
+// branches; or both sides of a partition committed the event on their own (a publisher retried on the other side, a feed was
+// pulled on both), and the client went from one side to the other before they met; or it had seen three sides of two
+// partitions, of which a Place names two. A gap is told only if the ring has moved on, or if neither the owner nor anybody
+// else within reach knows the id.
 package agree

@@ -94,7 +94,11 @@ func TestForgetOwned(t *testing.T) {
 		fill func(p *pair)
 		keep time.Duration
 	}{
-		{"never used", func(p *pair) { p.relays["a"].Open(p.now, "t", false); p.pass(time.Second); p.relays["a"].Close(p.now, "t", false) }, 30 * time.Second},
+		{"never used", func(p *pair) {
+			p.relays["a"].Open(p.now, "t", false)
+			p.pass(time.Second)
+			p.relays["a"].Close(p.now, "t", false)
+		}, 30 * time.Second},
 		{"silent", func(p *pair) { p.publish("k", Event) }, 24 * time.Hour},
 		{"ended", func(p *pair) { p.publish("k", Event); p.pass(time.Second); p.publish("e", End) }, time.Hour},
 	} {

@@ -38,6 +38,7 @@ type chart struct {
 	lost                []Branch
 	base, visible, head uint64
 	placed              []Alias // where entries stood on lost branches, ascending by Seq
+	attached            bool    // for subscribers that are here: what is ahead of the log is left out when it comes
 }
 
 // chart makes one of the log as it is now.
@@ -52,6 +53,13 @@ func (l *Log) chart() *chart {
 		}
 	}
 	return c
+}
+
+// onward is the way of subscribers that are here, when the log becomes another or learns where lost events stand.
+func (l *Log) onward() func(Place) Route {
+	c := l.chart()
+	c.attached = true
+	return c.route
 }
 
 // routeID finds the way of a client that comes with an id: one that the origin set, or a Place as text.
@@ -145,8 +153,8 @@ func (c *chart) route(p Place) Route {
 // path walks from p down to the log: the sequence where the two meet, and the pieces that lie beside it.
 func (c *chart) path(p Position) (at uint64, pieces []piece, found Found) {
 	for range maxBranches + 1 {
-		if p.Seq == 0 && len(pieces) > 0 {
-			return 0, pieces, Known // a log of its own from the first entry on
+		if p.Seq == 0 { // before the first entry of any log
+			return 0, pieces, Known
 		}
 		if i := c.spans.find(p.Epoch); i >= 0 {
 			first, last := c.spans[i].First, c.spans.last(i, c.head)
@@ -155,6 +163,8 @@ func (c *chart) path(p Position) (at uint64, pieces []piece, found Found) {
 				return 0, nil, Unknown // no entry of that epoch ever stood there
 			case p.Seq <= min(last, c.visible):
 				return p.Seq, pieces, Known
+			case (i == len(c.spans)-1 || p.Seq <= last) && c.attached:
+				return c.visible, append(pieces, piece{p.Epoch, c.visible + 1, p.Seq}), Known
 			case i == len(c.spans)-1 || p.Seq <= last:
 				return 0, nil, Ahead
 			default:

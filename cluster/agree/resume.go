@@ -6,9 +6,12 @@ import "time"
 type resume struct {
 	ticket uint64
 	id     string
-	until  time.Time
+	until  time.Time // answers by then
+	reach  time.Time // and by then once the log here is whole; zero: it is not
 	asked  bool
 	retry  time.Time
+	mark   uint64 // as the owner: it has made sure that it is one when this is acknowledged
+	epoch  uint64 // the owner's, of the mark
 	there  *Route // the owner's word, until the log here has come so far
 }
 
@@ -41,16 +44,23 @@ func (r *Relay) resume(t *topic) {
 }
 
 func (r *Relay) settleResume(t *topic, s *resume) (Route, bool) {
-	if !r.now.Before(s.until) {
-		return Route{Found: Unknown}, true
+	switch whole := r.whole(t); {
+	case !whole:
+		s.reach = time.Time{}
+	case s.reach.IsZero():
+		s.reach = r.now.Add(r.cfg.Reach)
 	}
-	if !r.whole(t) {
+	route, late := t.log.routeID(s.id), !r.now.Before(s.until) || !s.reach.IsZero() && !r.now.Before(s.reach)
+	switch {
+	case route.Found == Known && (t.opened || late): // whichever log may replace this one: Replace goes on from here
+		return route, true
+	case late && route.Found == Evicted:
+		return route, true
+	case late:
+		return Route{Found: Unknown}, true
+	case !r.whole(t):
 		return Route{}, false
 	}
-	if s.until.Sub(r.now) > r.cfg.Reach { // the log is whole: from here on it is about reaching the id
-		s.until = r.now.Add(r.cfg.Reach)
-	}
-	route := t.log.routeID(s.id)
 	if s.there != nil && route.Found != Known {
 		route = *s.there
 	}
@@ -70,7 +80,7 @@ func (r *Relay) settleResume(t *topic, s *resume) (Route, bool) {
 		if t.staged != nil {
 			route = t.staged.routeID(s.id)
 		}
-		return route, route.Found == Unknown
+		return route, route.Found == Unknown && r.certain(t, s)
 	}
 	if s.there != nil && s.there.Found == Unknown && t.staged == nil {
 		return route, true
@@ -85,12 +95,28 @@ func (r *Relay) settleResume(t *topic, s *resume) (Route, bool) {
 	return Route{}, false
 }
 
-func (r *Relay) onWhere(t *topic, from string, m Where) {
-	if t.role != owner {
-		r.send(from, There{Topic(t.name), m.Ticket, Route{Found: Ahead}})
-		return
+// certain says that this relay has made sure that it is the owner still, since it was asked.
+func (r *Relay) certain(t *topic, s *resume) bool {
+	o := t.own
+	if s.epoch == o.epoch {
+		return o.acked >= s.mark
 	}
-	r.send(from, There{Topic(t.name), m.Ticket, t.target().routeID(m.ID)})
+	if t.role == owner {
+		r.verify(t)
+		s.epoch, s.mark = o.epoch, o.mark+1
+	}
+	return false
+}
+
+func (r *Relay) onWhere(t *topic, from string, m Where) {
+	there := There{Topic(t.name), m.Ticket, Route{Found: Ahead}}
+	if t.role == owner {
+		if there.Route = t.target().routeID(m.ID); there.Route.Found == Unknown { // it may have slept through a takeover
+			r.await(t, from, there)
+			return
+		}
+	}
+	r.send(from, there)
 }
 
 func (r *Relay) onThere(t *topic, from string, m There) {

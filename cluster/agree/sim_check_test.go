@@ -14,13 +14,16 @@ type checker struct {
 	first    map[string]map[string][]*node  // topic -> key -> holders when it was first shown
 	lives    map[string]map[string][]int
 	acked    map[string]map[string]bool
-	lonely   map[string]map[string]bool // committed by a relay that was alone
-	gone     map[string]map[string]bool // all who held it were killed
-	promises map[string]Refuse          // relay/life/topic -> highest promise
-	bases    map[string]uint64
+	lonely   map[string]map[string]bool       // committed by a relay that was alone
+	gone     map[string]map[string]int        // how often all who held it were killed
+	entries  map[string]map[Position]Entry    // as first shown
+	spots    map[string]map[string][]Position // topic -> key -> where it was committed on its own, merged copies left out
+	evicted  map[string]map[Position]bool
+	promises map[string]Refuse // relay/life/topic -> highest promise
+	claims   map[string]uint64
 	ackLife  map[string]int // topic/epoch/standby -> its life when it last acknowledged
-	alone    bool           // somebody committed alone
 	notices  map[string]int
+	repeats  map[string]int // why a client saw an event twice
 	refusals map[Outcome]int
 	gaps     int
 	replaced int
@@ -31,8 +34,8 @@ func newChecker(w *world) *checker {
 	return &checker{
 		w: w, places: map[string]map[Position]string{}, first: map[string]map[string][]*node{},
 		lives: map[string]map[string][]int{},
-		acked: map[string]map[string]bool{}, gone: map[string]map[string]bool{}, lonely: map[string]map[string]bool{}, promises: map[string]Refuse{},
-		bases: map[string]uint64{}, ackLife: map[string]int{}, notices: map[string]int{}, refusals: map[Outcome]int{},
+		acked: map[string]map[string]bool{}, gone: map[string]map[string]int{}, entries: map[string]map[Position]Entry{}, spots: map[string]map[string][]Position{}, evicted: map[string]map[Position]bool{}, lonely: map[string]map[string]bool{}, promises: map[string]Refuse{},
+		claims: map[string]uint64{}, ackLife: map[string]int{}, notices: map[string]int{}, repeats: map[string]int{}, refusals: map[Outcome]int{},
 	}
 }
 
@@ -73,14 +76,14 @@ func (c *checker) sent(n *node, m Envelope) {
 	id := fmt.Sprint(n.name, "/", n.life, "/", m.Message.About())
 	switch m := m.Message.(type) {
 	case Enlist:
-		c.bases[fmt.Sprint(m.About(), "/", m.Epoch)] = m.Base
+		c.claims[fmt.Sprint(m.About(), "/", m.Epoch)] = m.Base
 	case Have:
 		if m.Holder == "" && m.Epoch > c.promises[id].Fence {
 			c.promises[id] = Refuse{Fence: m.Epoch}
 		}
 	case Enlisted:
 		p := c.promises[id]
-		base := c.bases[fmt.Sprint(m.About(), "/", m.Epoch)]
+		base := c.claims[fmt.Sprint(m.About(), "/", m.Epoch)]
 		if p.Fence > base && p.Fence != m.Epoch && p.Fence&0xffff != m.Epoch&0xffff {
 			c.fail("I3: %s promised %x of %s and enlists for %x from %x", n.name, p.Fence, m.About(), m.Epoch, base)
 		}
@@ -92,11 +95,70 @@ func (c *checker) sent(n *node, m Envelope) {
 	}
 }
 
-// gap is told where an id is unknown. That is right only if its events died, were evicted, or are out of reach.
-func (c *checker) gap(s *subscriber) {
+// gap is told where an id is unknown. That is right only if the ring has moved on, or if nobody within reach knows the id:
+// not the owner, and no relay that has been in touch with it and with the client's relay for a while.
+func (c *checker) gap(s *subscriber, rt Route, came bool) {
 	c.gaps++
-	if len(sub(c.gone, s.topic)) == 0 && !c.w.plan.small && c.w.now-c.w.stirred > 3*time.Second && !s.edgy {
-		c.fail("%s was told of a gap in %s at %s, and nothing was lost or out of reach", s.name, s.topic, s.node.name)
+	t := s.node.r.topics[s.topic]
+	if rt.Found == Evicted || rt.Found == Known { // known, and below the ring
+		if !c.w.plan.small {
+			c.fail("%s was told at %s that %q of %s is gone, and the ring has no end", s.name, s.node.name, s.id, s.topic)
+		}
+		return
+	}
+	knows := func(l *Log) bool {
+		found := l.chart().route(s.place).Found
+		if came {
+			found = l.routeID(s.id).Found
+		}
+		return found == Known || found == Evicted
+	}
+	if knows(t.log) && !c.w.plan.small {
+		c.fail("%s was told at %s that %q of %s is unknown, and it is there", s.name, s.node.name, s.id, s.topic)
+	}
+	var own *node
+	for _, o := range c.w.nodes {
+		if x := o.topicOf(s.topic); x != nil && (x.role == owner || x.role == sealed) && c.w.touch(s.node, o) > 3*time.Second {
+			own = o
+			if knows(x.target()) {
+				c.fail("%s was told at %s that %q of %s is unknown, and its owner %s knows it", s.name, s.node.name, s.id, s.topic, o.name)
+			}
+		}
+	}
+	for _, o := range c.w.nodes {
+		const settled = 6 * time.Second
+		if x := o.topicOf(s.topic); own != nil && x != nil && knows(x.log) && c.w.touch(s.node, o) > settled && c.w.touch(own, o) > settled && c.w.touch(own, s.node) > settled {
+			c.fail("%s was told at %s that %q of %s is unknown, and %s knows it", s.name, s.node.name, s.id, s.topic, o.name)
+		}
+	}
+}
+
+// bases notes what a relay's rings forget in one step.
+func (c *checker) bases(n *node, do func()) {
+	if !c.w.plan.small {
+		do()
+		return
+	}
+	type mark struct {
+		l    *Log
+		base uint64
+	}
+	var before []mark
+	var names []string
+	for _, topic := range c.w.plan.topics {
+		if t := n.r.topics[topic]; t != nil {
+			for _, l := range []*Log{t.log, t.staged} {
+				if l != nil {
+					before, names = append(before, mark{l, l.base}), append(names, topic)
+				}
+			}
+		}
+	}
+	do()
+	for i, m := range before {
+		for seq := m.base + 1; seq <= m.l.base; seq++ {
+			sub(c.evicted, names[i])[m.l.position(seq)] = true
+		}
 	}
 }
 
@@ -127,10 +189,18 @@ func (c *checker) shown(n *node, topic string, entries []Entry, held string) {
 	for _, e := range entries {
 		if key, known := places[e.Position]; known && key != e.Key {
 			c.fail("I2: %s of %s is %s at %s and was %s", e.Position, topic, e.Key, n.name, key)
-		} else if known {
+		}
+		for _, p := range e.Former {
+			c.formerly(topic, e.Position, p)
+		}
+		if _, known := places[e.Position]; known {
 			continue
 		}
 		places[e.Position] = e.Key
+		sub(c.entries, topic)[e.Position] = e
+		if len(e.Former) == 0 {
+			sub(c.spots, topic)[e.Key] = append(sub(c.spots, topic)[e.Key], e.Position)
+		}
 		shower, n, t := n.name, n, n.r.topics[topic]
 		for _, o := range c.w.nodes { // an owner that shows its own lost branch still commits without showing
 			if ot := o.topicOf(topic); t.role != owner && t.role != sealed && ot != nil && (ot.role == owner || ot.role == sealed) &&
@@ -149,7 +219,6 @@ func (c *checker) shown(n *node, topic string, entries []Entry, held string) {
 			}
 		}
 		if t.own.alone {
-			c.alone = true
 			sub(c.lonely, topic)[e.Key] = true
 			if others := Order(topic, n.r.members(true)); len(others) > 1 {
 				c.fail("I1: %s shows %v of %s alone and has %v in view", n.name, e.Position, topic, others)
@@ -171,6 +240,15 @@ func (c *checker) shown(n *node, topic string, entries []Entry, held string) {
 			}
 			sub(c.lives, topic)[e.Key] = lives
 		}
+	}
+}
+
+// formerly notes that what stands at a place also stood at another.
+func (c *checker) formerly(topic string, at, former Position) {
+	e, known := sub(c.entries, topic)[at]
+	if known && !slices.Contains(e.Former, former) {
+		e.Former = append(slices.Clip(e.Former), former)
+		sub(c.entries, topic)[at] = e
 	}
 }
 
@@ -200,7 +278,7 @@ func (c *checker) answered(n *node, topic, key string, res Result) {
 func (c *checker) killed(n *node) {
 	for topic, first := range c.first {
 		for key, holders := range first {
-			if sub(c.gone, topic)[key] || !n.holds(topic, Position{}, key) {
+			if !n.holds(topic, Position{}, key) {
 				continue
 			}
 			elsewhere := false
@@ -210,7 +288,7 @@ func (c *checker) killed(n *node) {
 			if elsewhere {
 				continue
 			}
-			sub(c.gone, topic)[key] = true
+			sub(c.gone, topic)[key]++
 			if t := n.topicOf(topic); t.own != nil && t.own.alone {
 				continue
 			}
@@ -264,84 +342,110 @@ func (c *checker) finalTopic(topic string) {
 	if !t.own.alone && (!t.own.synced || len(t.own.flight) > 0) {
 		c.fail("%s of %s has no standby at the end", topic, own.name)
 	}
-	canon := l.after(l.base, l.head())
-	at := map[string]int{}
-	for i, e := range canon {
-		if j, twice := at[e.Key]; twice {
-			c.fail("%s stands twice in %s: %v and %v", e.Key, topic, canon[j].Position, e.Position)
-		}
-		at[e.Key] = i
-	}
-	if !w.plan.small {
-		for key := range sub(c.first, topic) {
-			if _, here := at[key]; !here && !sub(c.gone, topic)[key] {
-				c.fail("%s was shown of %s (acknowledged: %v), was not killed with all who held it, and is gone", key, topic, sub(c.acked, topic)[key])
+	places := sub(c.places, topic)
+	at := map[string]uint64{}
+	for seq := uint64(1); seq <= l.head(); seq++ {
+		key, known := places[l.position(seq)]
+		if !known {
+			if seq > l.base || l.spans[0].First <= seq && !w.plan.small {
+				c.fail("%v of %s was never shown", l.position(seq), topic)
 			}
+			continue
+		}
+		if other, twice := at[key]; twice && sub(c.gone, topic)[key] == 0 {
+			c.fail("%s stands twice in %s: %v and %v", key, topic, l.position(other), l.position(seq))
+		}
+		at[key] = seq
+	}
+	for key := range sub(c.first, topic) {
+		if _, here := at[key]; !here && sub(c.gone, topic)[key] == 0 && !c.forgotten(topic, key) {
+			c.fail("%s was shown of %s (acknowledged: %v), was not killed with all who held it, and is gone", key, topic, sub(c.acked, topic)[key])
 		}
 	}
 	for key := range sub(c.acked, topic) {
-		if _, shown := sub(c.first, topic)[key]; !shown && !w.plan.small {
+		if _, shown := sub(c.first, topic)[key]; !shown && !c.forgotten(topic, key) {
 			c.fail("%s of %s was acknowledged and never shown", key, topic)
+		}
+	}
+	for _, e := range l.entries {
+		for _, p := range e.Former {
+			c.formerly(topic, e.Position, p)
 		}
 	}
 	for _, s := range w.subs {
 		if s.topic == topic {
-			c.transcript(s, canon, at)
+			c.transcript(s, l)
 		}
 	}
 }
 
-// transcript checks what one subscriber saw against the canonical log.
-func (c *checker) transcript(s *subscriber, canon []Entry, at map[string]int) {
+// forgotten says that a ring smaller than the run had to let an event go.
+func (c *checker) forgotten(topic, key string) bool {
+	for p := range sub(c.evicted, topic) {
+		if sub(c.places, topic)[p] == key {
+			return true
+		}
+	}
+	return false
+}
+
+// transcript checks what one subscriber saw since its last gap, or ever, against the canonical log: everything, once, in
+// order. An event may be seen twice only if all who held it were killed and it was published again, or
+//   - the client went on by an origin's id of an event that stood on two branches (guarantee 5's last sentence), or
+//   - both sides of a partition committed it on their own, and the client went from one side to the other meanwhile, or
+//   - the client had seen three sides of two partitions, of which a Place names two.
+func (c *checker) transcript(s *subscriber, l *Log) {
 	if s.state != reading {
 		c.fail("%s of %s is not attached at the end: state %d at %v", s.name, s.topic, s.state, s.node)
 		return
 	}
-	lossy := len(sub(c.gone, s.topic)) > 0
-	from := 0
-	if len(s.gaps) > 0 {
-		from = s.gaps[len(s.gaps)-1]
-	}
 	seen := map[string]int{}
 	last := map[uint64]uint64{}
-	for i, e := range s.seen[from:] {
-		if j, twice := seen[e.Key]; twice && !s.edgy && !sub(c.gone, s.topic)[e.Key] { // or it died, and was published again
-			c.fail("%s saw %s of %s twice: %v as number %d and %v as %d", s.name, e.Key, s.topic, s.seen[from+j].Position, from+j, e.Position, from+i)
+	canon := uint64(0)
+	for i := s.gap; i < len(s.seen); i++ {
+		e := s.seen[i]
+		j, twice := seen[e.Key]
+		seen[e.Key] = i
+		if twice {
+			spots := len(sub(c.spots, s.topic)[e.Key])
+			switch {
+			case sub(c.gone, s.topic)[e.Key] > 0:
+				c.repeats["died"]++
+			case s.between(j, i, byOriginID):
+				c.repeats["origin id"]++
+			case s.between(j, i, crossed) && spots > 1:
+				c.repeats["both sides"]++
+			case s.between(j, i, dropped):
+				c.repeats["three sides"]++
+			default:
+				c.fail("%s saw %s of %s twice: %v as number %d and %v as %d", s.name, e.Key, s.topic, s.seen[j].Position, j, e.Position, i)
+			}
+			continue
 		}
-		if _, twice := seen[e.Key]; !twice {
-			seen[e.Key] = i
-		}
-		if !s.edgy && last[e.Epoch] >= e.Seq {
+		if last[e.Epoch] >= e.Seq {
 			c.fail("%s saw %v of %s after %d of that epoch", s.name, e.Position, s.topic, last[e.Epoch])
 		}
 		last[e.Epoch] = e.Seq
-	}
-	start := 0
-	if from > 0 || c.w.plan.small {
-		start = len(canon)
-		for key := range seen {
-			if i, here := at[key]; here {
-				start = min(start, i)
+		if l.has(e.Position) {
+			if e.Seq < canon {
+				c.fail("%s saw %v of %s after %v", s.name, e.Position, s.topic, l.position(canon))
 			}
-		}
-		if c.w.plan.small { // what was evicted before it came cannot be asked for
-			start = max(start, len(canon)-1)
+			canon = e.Seq
 		}
 	}
-	for _, e := range canon[start:] {
-		if _, here := seen[e.Key]; !here {
-			c.fail("%s never saw %s (%v, formerly %v) of %s; it stands at %v on %s", s.name, e.Key, e.Position, e.Former, s.topic, s.place, s.node.name)
-			return
-		}
+	at, pieces, found := l.chart().path(s.start)
+	if found != Known {
+		c.fail("%s began at %v of %s, which nobody knows any more", s.name, s.start, s.topic)
+		return
 	}
-	if !c.w.plan.split && !c.alone && !lossy && c.notices["fork"] == 0 {
-		prev := -1
-		for _, e := range s.seen[from:] {
-			i, here := at[e.Key]
-			if here && i < prev && !c.w.plan.small {
-				c.fail("%s saw %s of %s out of the canonical order", s.name, e.Key, s.topic)
-			}
-			prev = max(prev, i)
+	for seq := at + 1; seq <= l.head(); seq++ {
+		e := sub(c.entries, s.topic)[l.position(seq)]
+		if _, here := seen[e.Key]; here || slices.ContainsFunc(e.Former, func(p Position) bool {
+			return slices.ContainsFunc(pieces, func(q piece) bool { return q.epoch == p.Epoch && q.from <= p.Seq && p.Seq <= q.to })
+		}) {
+			continue
 		}
+		c.fail("%s never saw %s (%v, formerly %v) of %s; it began at %v and stands at %v on %s", s.name, e.Key, e.Position, e.Former, s.topic, s.start, s.place, s.node.name)
+		return
 	}
 }

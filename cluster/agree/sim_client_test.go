@@ -48,10 +48,16 @@ func (n *node) decide(d Decision) {
 		g.base, g.entries, g.held = d.Base.Seq, d.Entries, true
 		for _, s := range g.readers {
 			if s.fresh {
-				s.cursor = g.base
+				s.restart(g)
 				continue
 			}
 			s.follow(d.Route(s.place), false)
+		}
+	case Merged:
+		for _, s := range n.ring(d.Topic).readers {
+			if s.lost != (Position{}) {
+				s.follow(d.Route(s.place), false)
+			}
 		}
 	case Opened:
 		g := n.ring(d.Topic)
@@ -105,22 +111,49 @@ const (
 	reading
 )
 
-// subscriber is one client that goes on somewhere else when its stream ends.
+// subscriber is one client that goes on somewhere else when its stream ends. All that it remembers is the last id that it
+// was sent; the rest is what the relay knows that serves it.
 type subscriber struct {
-	w      *world
-	name   string
-	topic  string
-	node   *node
-	state  clientState
-	fresh  bool // has seen nothing: from=oldest
-	place  Place
-	cursor uint64
-	skip   []uint64
-	lost   Position
-	seen   []Entry // transcript
-	gaps   []int   // indexes into seen where a gap was told
-	hopped []int   // indexes into seen where it came to another relay
-	edgy   bool    // has hopped while there was a partition
+	w     *world
+	name  string
+	topic string
+	id    string // the client's Last-Event-ID
+
+	node    *node
+	state   clientState
+	fresh   bool // has seen nothing: from=oldest
+	place   Place
+	cursor  uint64
+	skip    []uint64
+	lost    Position
+	missing bool
+
+	seen   []Entry  // transcript
+	start  Position // just before the first event that it was promised
+	gap    int      // index into seen where the last gap was told
+	edges  []edge
+	origin bool // id is one that the origin set
+}
+
+// edge is an index into a transcript where a client went on without knowing all that it had seen.
+type edge struct {
+	at   int
+	kind edgeKind
+}
+
+type edgeKind uint8
+
+const (
+	byOriginID edgeKind = iota // came with an id that the origin set
+	crossed                    // came from a branch that this relay has not heard of
+	dropped                    // had seen three branches: a Place has room for two
+)
+
+func (s *subscriber) edge(kind edgeKind) { s.edges = append(s.edges, edge{len(s.seen), kind}) }
+
+// between says whether a client passed an edge between two of its sightings.
+func (s *subscriber) between(i, j int, kind edgeKind) bool {
+	return slices.ContainsFunc(s.edges, func(e edge) bool { return e.kind == kind && i < e.at && e.at <= j })
 }
 
 func (s *subscriber) connect(n *node) {
@@ -128,7 +161,6 @@ func (s *subscriber) connect(n *node) {
 		return
 	}
 	s.node, s.state = n, opening
-	s.hopped = append(s.hopped, len(s.seen))
 	n.input(func() { n.r.Open(s.w.time(), s.topic, false) })
 	if s.state == opening && s.node == n && n.ring(s.topic).whole {
 		s.opened()
@@ -140,7 +172,8 @@ func (s *subscriber) opened() {
 	n := s.node
 	g := n.ring(s.topic)
 	if s.fresh {
-		s.cursor, s.skip, s.state = g.base, nil, reading
+		s.restart(g)
+		s.state = reading
 		g.readers = append(g.readers, s)
 		return
 	}
@@ -156,37 +189,41 @@ func (s *subscriber) opened() {
 		g.readers = append(g.readers, s)
 		s.follow(rt, true)
 	}
-	n.r.Resume(s.w.time(), s.topic, s.place.String(), n.ticket)
+	n.r.Resume(s.w.time(), s.topic, s.id, n.ticket)
+}
+
+// restart goes on from the oldest kept.
+func (s *subscriber) restart(g *ring) {
+	s.cursor, s.skip, s.lost, s.missing = g.base, nil, Position{}, false
+	s.start = s.node.r.topics[s.topic].log.position(g.base)
+	s.place, s.id, s.origin = Place{At: s.start}, s.start.String(), false
 }
 
 // follow goes on as the relay says.
 func (s *subscriber) follow(rt Route, came bool) {
 	g := s.node.ring(s.topic)
-	s.w.logf("%s at %s goes on from %v (%d seen) after %d skip %v found %d missing %v", s.name, s.node.name, s.place, len(s.seen), rt.After, rt.Skip, rt.Found, rt.Missing)
-	// What it saw on a branch that nobody here has heard of may still come: repeats, never losses.
-	if rt.Missing && s.w.plan.small { // what was evicted on the lost branch, and still lives elsewhere, may come again
-		s.edgy = true
-	}
-	if came && (rt.Missing && s.w.now-s.w.stirred < 3*time.Second || s.w.now-s.w.parting < 3*time.Second) {
-		s.edgy = true
-	}
+	s.w.logf("%s at %s goes on from %q %v (%d seen): %+v", s.name, s.node.name, s.id, s.place, len(s.seen), rt)
 	if rt.Found != Known || rt.After < g.base {
-		s.gaps = append(s.gaps, len(s.seen))
-		s.w.check.gap(s)
-		s.w.logf("%s gap at %s: %v", s.name, s.node.name, s.place)
-		s.cursor, s.skip, s.lost = g.base, nil, Position{}
+		s.w.check.gap(s, rt, came)
+		s.w.logf("%s gap at %s", s.name, s.node.name)
+		s.gap = len(s.seen)
+		s.restart(g)
 		return
 	}
-	if len(rt.Skip) > 0 {
-		if s.place.Lost == (Position{}) {
-			s.lost = s.place.At
-		} else {
-			s.lost = s.place.Lost
+	l := s.node.r.topics[s.topic].log
+	switch {
+	case came && s.origin: // what it crossed before is forgotten, as is on which branch it saw the event
+		if seq := l.ids[s.id]; seq != rt.After || s.place.Lost != (Position{}) {
+			s.edge(byOriginID)
 		}
-	} else {
-		s.lost = Position{}
+		s.place = Place{At: l.position(rt.After)}
+	case s.place.Lost != (Position{}) && rt.Lost != (Position{}) && rt.Lost != s.place.Lost && !l.has(s.place.Lost):
+		s.edge(dropped)
 	}
-	s.cursor, s.skip = rt.After, rt.Skip
+	if rt.Missing {
+		s.edge(crossed)
+	}
+	s.cursor, s.skip, s.lost, s.missing = rt.After, rt.Skip, rt.Lost, rt.Missing
 }
 
 func (s *subscriber) read(g *ring) {
@@ -197,17 +234,22 @@ func (s *subscriber) read(g *ring) {
 	for s.cursor < g.head() {
 		e := g.entries[s.cursor-g.base]
 		s.cursor++
-		if len(s.skip) > 0 && s.skip[0] == e.Seq {
+		skip := len(s.skip) > 0 && s.skip[0] == e.Seq
+		if skip {
 			s.skip = s.skip[1:]
-			s.place = Place{At: e.Position, Lost: s.lost}
-			if len(s.skip) == 0 {
-				s.place.Lost, s.lost = Position{}, Position{}
-			}
-			continue
+		}
+		if len(s.skip) == 0 && !s.missing {
+			s.lost = Position{}
+		}
+		s.place = Place{At: e.Position, Lost: s.lost}
+		if skip {
+			continue // the client is sent nothing, so its id stays
 		}
 		s.fresh = false
 		s.seen = append(s.seen, e)
-		s.place = Place{At: e.Position, Lost: s.lost}
+		if s.id, s.origin = e.ID, e.ID != ""; !s.origin {
+			s.id = s.place.String()
+		}
 		if s.w.rng.IntN(400) == 0 && !s.w.healing { // the client moves, in the middle of whatever it was reading
 			s.w.after(0, s.hop)
 			return
@@ -303,7 +345,11 @@ func (p *publisher) post() {
 		p.w.after(p.w.between(20*time.Millisecond, 200*time.Millisecond), p.post)
 	}
 	ticket := n.ticket
-	n.input(func() { n.r.Publish(p.w.time(), topic, Entry{Key: key, Body: []byte(key)}, ticket) })
+	e := Entry{Key: key, Body: []byte(key)}
+	if p.w.plan.ids && p.count%3 != 0 {
+		e.ID = "id:" + key
+	}
+	n.input(func() { n.r.Publish(p.w.time(), topic, e, ticket) })
 	p.w.after(8*time.Second, func() { // a client's own patience
 		if p.try == try && p.busy {
 			p.post()

@@ -22,8 +22,6 @@ type world struct {
 	trace   func(format string, args ...any)
 	faults  map[string]int // kinds that fired
 	healing bool           // no more faults
-	stirred time.Duration  // when a relay was last paused or cut off
-	parting time.Duration  // when any link was last cut
 }
 
 var epochStart = time.Unix(1_700_000_000, 0)
@@ -107,6 +105,7 @@ type end struct {
 	cut      bool          // what this side sends does not arrive
 	delay    time.Duration // of what this side sends
 	last     time.Duration // delivery of the last message: the order is kept
+	apart    time.Duration // when the two could last not talk
 	held     []func()      // sent into a cut: it arrives if the connection outlives that
 }
 
@@ -125,7 +124,7 @@ func (n *node) input(do func()) {
 		n.inbox = append(n.inbox, do)
 		return
 	}
-	do()
+	n.w.check.bases(n, do)
 	n.drain()
 }
 
@@ -217,15 +216,23 @@ func (w *world) beat() {
 		}
 	}
 	w.gossip()
-	for _, n := range w.nodes {
-		if n.paused || !n.alive {
-			w.stirred = w.now
+	for i, a := range w.nodes {
+		for j, b := range w.nodes {
+			e, back := a.links[j], b.links[i]
+			if i != j && !(w.runs(a) && w.runs(b) && e.up && back.up && e.conn == back.conn && !e.cut && !back.cut) {
+				e.apart = w.now
+			}
 		}
 	}
-	if w.parted() {
-		w.stirred, w.parting = w.now, w.now
-	}
 	w.after(100*time.Millisecond, w.beat)
+}
+
+// touch is for how long two relays have been able to talk.
+func (w *world) touch(a, b *node) time.Duration {
+	if a == b {
+		return w.now
+	}
+	return w.now - a.links[b.id].apart
 }
 
 func (w *world) runs(n *node) bool { return n.alive && !n.paused }

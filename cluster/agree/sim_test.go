@@ -26,6 +26,7 @@ type plan struct {
 	limits  Limits
 	small   bool // the ring is smaller than the run
 	split   bool // one-way cuts and partitions are among the faults
+	ids     bool // most events have an id that the origin set
 	think   time.Duration
 	length  time.Duration
 	faults  int
@@ -35,7 +36,7 @@ type plan struct {
 type mutation string
 
 func newWorld(seed uint64) *world {
-	w := &world{parting: -time.Minute, stirred: -time.Minute, seed: seed, rng: rand.New(rand.NewPCG(seed, 0x5eed)), faults: map[string]int{}}
+	w := &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 0x5eed)), faults: map[string]int{}}
 	w.check = newChecker(w)
 	w.plan = plan{
 		nodes:   3 + w.rng.IntN(3),
@@ -49,6 +50,7 @@ func newWorld(seed uint64) *world {
 	if w.rng.IntN(6) == 0 {
 		w.plan.small, w.plan.limits = true, Limits{Events: 20}
 	}
+	w.plan.ids = w.rng.IntN(3) == 0
 	edges := w.plan.nodes > 3 && w.rng.IntN(3) == 0
 	for i := range w.plan.nodes {
 		n := &node{w: w, id: i, name: fmt.Sprintf("r%d", i+1)}
@@ -82,17 +84,6 @@ func (w *world) logf(format string, args ...any) {
 	if w.trace != nil {
 		w.trace("%10v "+format, append([]any{w.now}, args...)...)
 	}
-}
-
-func (w *world) parted() bool {
-	for _, n := range w.nodes {
-		for _, e := range n.links {
-			if e.cut {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // run plays the schedule: some quiet, faults, healing, quiet, verdict.
@@ -381,6 +372,9 @@ func runSeeds(from, n int, m mutation, failed func(seed uint64, f string)) map[s
 				}
 				for k, v := range w.check.notices {
 					total["notice "+k] += v
+				}
+				for k, v := range w.check.repeats {
+					total["repeat "+k] += v
 				}
 				total["acks"] += w.check.acks
 				total["gaps"] += w.check.gaps

@@ -60,8 +60,9 @@ func (r *Relay) onAppend(t *topic, from string, m Append) {
 		return
 	}
 	if m.First {
+		t.goal = m.Visible
 		r.receive(t, m.Copy)
-		s.synced, s.doubt, t.goal = true, time.Time{}, m.Visible
+		s.synced, s.doubt = true, time.Time{}
 	} else {
 		l := t.target()
 		for _, e := range m.Copy.Entries {

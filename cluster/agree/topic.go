@@ -32,6 +32,9 @@ type topic struct {
 	goal    uint64                // staged must be visible up to here before it is shown
 	orphans []Entry               // what this relay holds beyond the fork and the owner may lack
 	placed  map[Position]Position // where the owner put them; zero: nowhere
+	// An epoch that was begun here and had no entries has vanished from the log: up to this sequence it may show what a
+	// subscriber saw before it crossed over to that epoch.
+	regrown uint64
 
 	fence    uint64 // highest epoch promised to anybody
 	promised string // to whom
@@ -227,7 +230,11 @@ func (r *Relay) receive(t *topic, c Copy) {
 			l.append(e)
 		}
 	}
-	l.spans = slices.Clone(c.Lineage.upTo(l.head()))
+	spans := slices.Clone(c.Lineage.upTo(l.head()))
+	if slices.ContainsFunc(l.spans, func(s Span) bool { return spans.find(s.Epoch) < 0 }) {
+		t.regrown = max(t.goal, l.head())
+	}
+	l.spans = spans
 	r.apply(t, c.Notes)
 	t.mark(r)
 }
@@ -242,7 +249,7 @@ func (r *Relay) apply(t *topic, notes []Note) {
 // merged tells the subscribers' side that a log learned where else its entries stood.
 func (r *Relay) merged(t *topic, l *Log) {
 	if l == t.log {
-		r.decide(Merged{t.name, l.chart().route})
+		r.decide(Merged{t.name, l.onward()})
 	}
 }
 
@@ -262,7 +269,8 @@ func (r *Relay) reveal(t *topic, upTo uint64) {
 	}
 	if l == t.log {
 		show := Show{Topic: t.name, Entries: l.after(l.visible, upTo)}
-		if slices.ContainsFunc(show.Entries, func(e Entry) bool { return len(e.Former) > 0 }) {
+		if begun := l.visible; begun < t.regrown || slices.ContainsFunc(show.Entries, func(e Entry) bool { return len(e.Former) > 0 }) {
+			l.visible = upTo
 			r.merged(t, l)
 		}
 		if t.own != nil && !t.own.alone {
@@ -304,7 +312,7 @@ func (r *Relay) swap(t *topic) {
 	t.log, t.staged, t.orphans, t.placed, t.offer = l, nil, nil, nil, offering{}
 	r.decide(Replace{
 		Topic: t.name, Base: l.position(l.base), Lineage: l.spans.upTo(l.base), Entries: l.after(l.base, l.visible),
-		Route: l.chart().route,
+		Route: l.onward(),
 	})
 	t.mark(r)
 }
