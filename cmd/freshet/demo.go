@@ -87,8 +87,10 @@ func (d *demonstration) run(ctx context.Context, t *terminal) error {
 		origin.Relay = listenerURL("https", s.listeners.public)
 		origin.Client = trustingClient()
 	}
-	fmt.Fprintln(t.stdout, s.readyLine())
-	fmt.Fprintf(t.stdout, "the demo plays at %s/\n", s.url())
+	s.whenReady = func() {
+		fmt.Fprintln(t.stdout, s.readyLine())
+		fmt.Fprintf(t.stdout, "the demo plays at %s/\n", s.url())
+	}
 	return playBeside(ctx, s.Run, origin.Run)
 }
 

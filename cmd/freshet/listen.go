@@ -88,18 +88,23 @@ func (l *listeners) close() {
 
 // explainListen says in one line what is wrong and what to do about it.
 func explainListen(name, address string, err error) error {
+	return explainAddress("listen."+name, "-"+name+" HOST:PORT", address, err)
+}
+
+// explainAddress does it for any setting, which other chooses another address for.
+func explainAddress(setting, other, address string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("listen.%s: %s is in use by another program; choose another with -%s HOST:PORT", name, address, name)
+		return fmt.Errorf("%s: %s is in use by another program; choose another with %s", setting, address, other)
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("listen.%s: no permission to listen on %s; choose a port above 1023, or grant CAP_NET_BIND_SERVICE", name, address)
+		return fmt.Errorf("%s: no permission to listen on %s; choose a port above 1023, or grant CAP_NET_BIND_SERVICE", setting, address)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("listen.%s: %s is not an address of this machine", name, address)
+		return fmt.Errorf("%s: %s is not an address of this machine", setting, address)
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
-		return fmt.Errorf("listen.%s: the host of %s is unknown: %s", name, address, dns.Err)
+		return fmt.Errorf("%s: the host of %s is unknown: %s", setting, address, dns.Err)
 	}
-	return fmt.Errorf("listen.%s: %w", name, err)
+	return fmt.Errorf("%s: %w", setting, err)
 }
 
 // listenerURL is where a browser on this machine would find the listener.

@@ -12,7 +12,8 @@ func init() {
 	register(command{
 		name:    "run",
 		summary: "run a relay",
-		details: `Says in one line on standard output when it is ready, and where. SIGTERM and SIGINT
+		details: `Says in one line on standard output when it is ready, and where; one that is of a cluster,
+once it has met the others, or could not for three seconds. SIGTERM and SIGINT
 stop it cleanly, SIGHUP makes it read its certificate files again.
 
 The flags win over FRESHET_... variables, these over the file, that over the defaults;
@@ -47,8 +48,10 @@ func runRelay(ctx context.Context, t *terminal, settings *settingFlags) error {
 	if t.variable("GOGC") == "" {
 		debug.SetGCPercent(collectAt)
 	}
-	fmt.Fprintln(t.stdout, s.readyLine())
-	log.Info("started", "version", version())
+	s.whenReady = func() {
+		fmt.Fprintln(t.stdout, s.readyLine())
+		log.Info("started", "version", version())
+	}
 	collecting, done := context.WithCancel(ctx)
 	var idle sync.WaitGroup
 	idle.Go(func() { new(collector).Run(collecting) })

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"freshet/cluster"
 	"freshet/cmd/freshet/config"
 	"freshet/relay"
 )
@@ -32,19 +33,29 @@ type service struct {
 	listeners   *listeners
 	feeds       *feeds
 	certificate *certificate // nil: no TLS
+	member      *membership  // nil: of no cluster
 	log         *slog.Logger
+
+	// whenReady is called once, by Run, when the relay may be sent subscribers; nil is nothing.
+	whenReady func()
 }
 
 // openService builds the relay that c describes, and opens its listeners. Pages answers
 // what is not the relay's own on the public listeners; nil is nothing.
 func openService(c *config.Config, log *slog.Logger, pages http.Handler) (*service, error) {
+	return openServiceOn(nil, c, log, pages)
+}
+
+// openServiceOn is openService with a network between relays; nil is the real one.
+func openServiceOn(between cluster.Network, c *config.Config, log *slog.Logger, pages http.Handler) (*service, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s := &service{log: log}
-	var errs [3]error
+	var errs [4]error
 	s.certificate, errs[0] = openCertificate(c.TLS)
 	s.feeds, errs[1] = openFeeds(c.Feeds, log, registry)
-	s.listeners, errs[2] = openListeners(c.Listen)
+	s.member, errs[2] = openCluster(c, log, registry, between)
+	s.listeners, errs[3] = openListeners(c.Listen)
 	err := errors.Join(errs[:]...)
 	if err == nil {
 		err = s.openRelay(relayConfig(c), registry, pages)
@@ -67,8 +78,15 @@ func (s *service) openRelay(rc relay.Config, registry *prometheus.Registry, page
 	if len(s.feeds.templates) > 0 {
 		rc.Upstream = s.feeds
 	}
+	rc.AdminPages = s.clusterPages()
+	if s.member != nil {
+		rc.Ready = s.member.ready
+	}
 	if s.relay, err = relay.New(rc); err != nil {
 		return err
+	}
+	if shower, ok := any(s.relay).(logShower); ok && s.member != nil {
+		s.member.connect(shower)
 	}
 	return s.feeds.connect(s.relay, s.relay)
 }
@@ -125,14 +143,19 @@ func (s *service) url() string {
 // readyLine says that the relay is there, and where.
 func (s *service) readyLine() string {
 	var parts []string
-	for _, p := range []struct{ name, url string }{
-		{"public", listenerURL("https", s.listeners.public)},
-		{"plain", listenerURL("http", s.listeners.plain)},
-		{"admin", listenerURL("http", s.listeners.admin)},
-	} {
-		if p.url != "" {
-			parts = append(parts, p.name+" "+p.url)
+	add := func(name, url string) {
+		if url != "" {
+			parts = append(parts, name+" "+url)
 		}
+	}
+	add("public", listenerURL("https", s.listeners.public))
+	add("plain", listenerURL("http", s.listeners.plain))
+	add("admin", listenerURL("http", s.listeners.admin))
+	if s.member != nil {
+		gossip, links := s.member.addresses(context.Background())
+		add("member", s.member.Name)
+		add("gossip", gossip)
+		add("links", links)
 	}
 	return "freshet is ready: " + strings.Join(parts, ", ")
 }
@@ -140,7 +163,8 @@ func (s *service) readyLine() string {
 // Run serves until ctx ends, then drains. It returns nil when that was all.
 //
 // What runs beside the relay ends after it: while subscribers are sent away, those who are
-// still here go on getting what the origins send.
+// still here go on getting what the origins send, and what other relays commit; and the
+// topics that this relay owns move to others.
 func (s *service) Run(ctx context.Context) error {
 	serving, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -148,25 +172,53 @@ func (s *service) Run(ctx context.Context) error {
 	defer stop()
 
 	var all sync.WaitGroup
+	var errs [2]error // of what runs beside: a goroutine each
+	besideRelay := func(err *error, run func(context.Context) error) {
+		all.Go(func() {
+			if *err = run(beside); *err != nil {
+				fail(*err)
+			}
+		})
+	}
 	if s.certificate != nil {
 		hup := make(chan os.Signal, 1)
 		signal.Notify(hup, syscall.SIGHUP)
 		defer signal.Stop(hup)
 		all.Go(func() { s.certificate.watch(beside, hup, s.log) })
 	}
-	var feedsErr error
-	all.Go(func() {
-		if feedsErr = s.feeds.Run(beside); feedsErr != nil {
-			fail(feedsErr)
-		}
-	})
+	besideRelay(&errs[0], s.feeds.Run)
+	left := make(chan struct{})
+	if s.member == nil {
+		close(left)
+		s.announce()
+	} else {
+		besideRelay(&errs[1], s.member.Run)
+		all.Go(func() {
+			defer close(left)
+			select {
+			case <-s.member.Joined():
+				s.announce()
+				<-serving.Done()
+				s.member.leave(beside)
+			case <-serving.Done():
+			}
+		})
+	}
 	err := s.relay.Run(serving)
+	fail(nil) // or nobody would leave when it is the relay that failed
+	<-left
 	stop()
 	all.Wait()
 	if err != nil {
 		return fmt.Errorf("relay: %w", err)
 	}
-	return feedsErr
+	return errors.Join(errs[:]...)
+}
+
+func (s *service) announce() {
+	if s.whenReady != nil {
+		s.whenReady()
+	}
 }
 
 // newLog makes the logger that c asks for.

@@ -44,7 +44,8 @@ names can be read. The environment counts, as it would when the relay runs.`,
 				}
 				_, certErr := openCertificate(c.TLS)
 				_, feedsErr := openFeeds(c.Feeds, slog.New(slog.DiscardHandler), nil)
-				if err := errors.Join(certErr, feedsErr); err != nil {
+				_, clusterErr := openCluster(c, slog.New(slog.DiscardHandler), nil, nil)
+				if err := errors.Join(certErr, feedsErr, clusterErr); err != nil {
 					return err
 				}
 				fmt.Fprintf(t.stdout, "%s: no mistake found\n", args[0])

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"freshet/cluster"
+	"freshet/cluster/agree"
+)
+
+func TestWriteCluster(t *testing.T) {
+	now := time.Date(2026, 11, 21, 15, 0, 0, 0, time.UTC)
+	var out strings.Builder
+	err := writeCluster(&out, cluster.Status{
+		Name: "a", Cluster: "test", Topics: agree.Counts{Topics: 7, Owned: 3, Standby: 2, Alone: 1},
+		Members: []cluster.MemberStatus{
+			{Name: "a", Region: "north", Role: "any", State: "ready", Gossip: "127.0.0.1:7946", Links: "127.0.0.1:7947"},
+			{Name: "beta", Role: "hub", State: "draining", Gossip: "127.0.0.1:7948", Links: "127.0.0.1:7949", Link: &cluster.LinkStatus{
+				Since: now.Add(-90 * time.Second), Delay: 0.00042, Quiet: 0.123, Pending: 2048,
+			}},
+			{Name: "c", Role: "edge", State: "starting", Gossip: "127.0.0.1:7950"},
+		},
+	}, now)
+	want := `NAME  REGION  ROLE  STATE     GOSSIP          LINK            DELAY  QUIET  PENDING  UP
+a     north   any   ready     127.0.0.1:7946  (this)
+beta  -       hub   draining  127.0.0.1:7948  127.0.0.1:7949  420µs  120ms  2KiB     1m30s
+c     -       edge  starting  127.0.0.1:7950  none
+
+a of test has 7 topics: owns 3, stands by for 2
+of its own, 1 are here alone, and 0 wait for a standby
+`
+	if err != nil || out.String() != want {
+		t.Errorf("%v\n%s\nwant\n%s", err, out.String(), want)
+	}
+}
+
+func TestWriteTopic(t *testing.T) {
+	for _, c := range []struct {
+		status cluster.TopicStatus
+		want   string
+	}{
+		{cluster.TopicStatus{
+			Topic: "scores/match-42", Owner: "a", Standby: "b", Role: "owner", Followers: []string{"b", "c"}, Oldest: "1-1", Head: "2-9", Tail: 3,
+			Parents: []cluster.RegionParent{{Region: "", Relay: "a"}, {Region: "north", Relay: "c"}},
+			Lineage: []cluster.SpanStatus{{First: "1-1"}, {First: "2-5"}},
+		}, `topic              scores/match-42
+owner              a
+standby            b
+here               owner
+regional parent    a (no region)
+regional parent    c (north)
+followed by        b, c
+oldest kept        1-1
+newest             2-9
+not committed yet  3
+lineage            1-1 > 2-5
+`},
+		{cluster.TopicStatus{Topic: "t", Owner: "a", Role: "follower", Parent: "b", Oldest: "1-1", Head: "1-2"}, `topic        t
+owner        a
+standby      not known here: ask the owner
+here         follower
+follows      b
+oldest kept  1-1
+newest       1-2
+lineage      none
+`},
+	} {
+		var out strings.Builder
+		if err := writeTopic(&out, c.status); err != nil || out.String() != c.want {
+			t.Errorf("%v\n%s\nwant\n%s", err, out.String(), c.want)
+		}
+	}
+}
