@@ -100,7 +100,7 @@ func (c *checker) sent(n *node, m Envelope) {
 func (c *checker) gap(s *subscriber, rt Route, came bool) {
 	c.gaps++
 	t := s.node.r.topics[s.topic]
-	if rt.Found == Evicted || rt.Found == Known { // known, and below the ring
+	if rt.Found == Evicted || rt.Found == Known || came && s.origin && c.outlived(t.log, s.topic, s.id) {
 		if !c.w.plan.small {
 			c.fail("%s was told at %s that %q of %s is gone, and the ring has no end", s.name, s.node.name, s.id, s.topic)
 		}
@@ -116,21 +116,33 @@ func (c *checker) gap(s *subscriber, rt Route, came bool) {
 	if knows(t.log) && !c.w.plan.small {
 		c.fail("%s was told at %s that %q of %s is unknown, and it is there", s.name, s.node.name, s.id, s.topic)
 	}
-	var own *node
+	const settled = 6 * time.Second // two owners of one topic have met by then
+	healed := true
 	for _, o := range c.w.nodes {
-		if x := o.topicOf(s.topic); x != nil && (x.role == owner || x.role == sealed) && c.w.touch(s.node, o) > 3*time.Second {
-			own = o
-			if knows(x.target()) {
-				c.fail("%s was told at %s that %q of %s is unknown, and its owner %s knows it", s.name, s.node.name, s.id, s.topic, o.name)
-			}
+		if x := o.topicOf(s.topic); x == nil || x.role != owner && x.role != sealed {
+			continue
+		} else if c.w.touch(s.node, o) > 3*time.Second && knows(x.target()) {
+			c.fail("%s was told at %s that %q of %s is unknown, and its owner %s knows it", s.name, s.node.name, s.id, s.topic, o.name)
+		}
+		for _, other := range c.w.nodes {
+			healed = healed && (!other.alive || c.w.touch(o, other) > settled)
 		}
 	}
 	for _, o := range c.w.nodes {
-		const settled = 6 * time.Second
-		if x := o.topicOf(s.topic); own != nil && x != nil && knows(x.log) && c.w.touch(s.node, o) > settled && c.w.touch(own, o) > settled && c.w.touch(own, s.node) > settled {
+		if x := o.topicOf(s.topic); healed && x != nil && knows(x.log) && c.w.touch(s.node, o) > settled {
 			c.fail("%s was told at %s that %q of %s is unknown, and %s knows it", s.name, s.node.name, s.id, s.topic, o.name)
 		}
 	}
+}
+
+// outlived says that the event with an origin's id was in a log, and has left it.
+func (c *checker) outlived(l *Log, topic, id string) bool {
+	for p, e := range sub(c.entries, topic) {
+		if e.ID == id && p.Seq <= l.base && l.has(p) {
+			return true
+		}
+	}
+	return false
 }
 
 // bases notes what a relay's rings forget in one step.
@@ -392,6 +404,7 @@ func (c *checker) forgotten(topic, key string) bool {
 // transcript checks what one subscriber saw since its last gap, or ever, against the canonical log: everything, once, in
 // order. An event may be seen twice only if all who held it were killed and it was published again, or
 //   - the client went on by an origin's id of an event that stood on two branches (guarantee 5's last sentence), or
+//   - it went on by any origin's id while it carried what it had seen on the other side, which such an id cannot, or
 //   - both sides of a partition committed it on their own, and the client went from one side to the other meanwhile, or
 //   - the client had seen three sides of two partitions, of which a Place names two.
 func (c *checker) transcript(s *subscriber, l *Log) {
@@ -413,6 +426,8 @@ func (c *checker) transcript(s *subscriber, l *Log) {
 				c.repeats["died"]++
 			case s.between(j, i, byOriginID):
 				c.repeats["origin id"]++
+			case s.between(j, i, forgot):
+				c.repeats["origin id after crossing"]++
 			case s.between(j, i, crossed) && spots > 1:
 				c.repeats["both sides"]++
 			case s.between(j, i, dropped):
@@ -448,4 +463,15 @@ func (c *checker) transcript(s *subscriber, l *Log) {
 		c.fail("%s never saw %s (%v, formerly %v) of %s; it began at %v and stands at %v on %s", s.name, e.Key, e.Position, e.Former, s.topic, s.start, s.place, s.node.name)
 		return
 	}
+}
+
+// twofold says that the event with an origin's id stood at more than one place.
+func (c *checker) twofold(topic, id string) bool {
+	n := 0
+	for _, e := range sub(c.entries, topic) {
+		if e.ID == id {
+			n += 1 + len(e.Former)
+		}
+	}
+	return n > 1
 }

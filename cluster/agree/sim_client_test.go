@@ -139,21 +139,25 @@ type subscriber struct {
 type edge struct {
 	at   int
 	kind edgeKind
+	id   string // byOriginID: which
 }
 
 type edgeKind uint8
 
 const (
 	byOriginID edgeKind = iota // came with an id that the origin set
+	forgot                     // came with such an id, and had crossed before: the id names one branch only
 	crossed                    // came from a branch that this relay has not heard of
 	dropped                    // had seen three branches: a Place has room for two
 )
 
-func (s *subscriber) edge(kind edgeKind) { s.edges = append(s.edges, edge{len(s.seen), kind}) }
+func (s *subscriber) edge(kind edgeKind) { s.edges = append(s.edges, edge{len(s.seen), kind, s.id}) }
 
 // between says whether a client passed an edge between two of its sightings.
 func (s *subscriber) between(i, j int, kind edgeKind) bool {
-	return slices.ContainsFunc(s.edges, func(e edge) bool { return e.kind == kind && i < e.at && e.at <= j })
+	return slices.ContainsFunc(s.edges, func(e edge) bool {
+		return e.kind == kind && i < e.at && e.at <= j && (kind != byOriginID || s.w.check.twofold(s.topic, e.id))
+	})
 }
 
 func (s *subscriber) connect(n *node) {
@@ -213,8 +217,9 @@ func (s *subscriber) follow(rt Route, came bool) {
 	l := s.node.r.topics[s.topic].log
 	switch {
 	case came && s.origin: // what it crossed before is forgotten, as is on which branch it saw the event
-		if seq := l.ids[s.id]; seq != rt.After || s.place.Lost != (Position{}) {
-			s.edge(byOriginID)
+		s.edge(byOriginID)
+		if s.place.Lost != (Position{}) {
+			s.edge(forgot)
 		}
 		s.place = Place{At: l.position(rt.After)}
 	case s.place.Lost != (Position{}) && rt.Lost != (Position{}) && rt.Lost != s.place.Lost && !l.has(s.place.Lost):
