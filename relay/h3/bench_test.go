@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"runtime/debug"
 	"runtime/pprof"
 	"strings"
 	"sync"
@@ -111,26 +112,54 @@ func serveBenchmark(role string) {
 		go s.Serve(packets)
 		publish = func() { p.publish([]byte(benchmarkEvent)) }
 	}
-	runtime.GC()
-	fmt.Println(packets.LocalAddr(), resident())
+	to := os.Getenv(benchmarkProfile)
 	lines := bufio.NewScanner(os.Stdin)
-	lines.Scan() // everybody is here
-	go func() {
-		for range time.Tick(time.Second / benchmarkRate) {
-			publish()
-		}
-	}()
-	if to := os.Getenv(benchmarkProfile); to != "" {
-		f, _ := os.Create(to + "." + role)
-		_ = pprof.StartCPUProfile(f)
-		defer pprof.StopCPUProfile()
-	}
+	fmt.Println(packets.LocalAddr())
 	for lines.Scan() {
-		var u syscall.Rusage
-		_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-		runtime.GC()
-		fmt.Println(u.Utime.Nano()+u.Stime.Nano(), resident())
+		switch lines.Text() {
+		case "used":
+			fmt.Println(used())
+		case "rested": // everybody is here and nothing happens
+			if to != "" {
+				writeProfile(to+"."+role+".heap", func(f *os.File) { _ = pprof.Lookup("heap").WriteTo(f, 0) })
+			}
+		case "go":
+			go func() {
+				for range time.Tick(time.Second / benchmarkRate) {
+					publish()
+				}
+			}()
+			if to != "" {
+				f, _ := os.Create(to + "." + role)
+				_ = pprof.StartCPUProfile(f)
+				defer pprof.StopCPUProfile()
+			}
+		}
 	}
+}
+
+func writeProfile(name string, write func(*os.File)) {
+	f, err := os.Create(name)
+	if err != nil {
+		panic(err)
+	}
+	defer f.Close()
+	write(f)
+}
+
+// usage is what a server's process has used: CPU in nanoseconds, memory in bytes.
+type usage struct{ cpu, resident, heap, stacks int64 }
+
+func (u usage) String() string { return fmt.Sprint(u.cpu, " ", u.resident, " ", u.heap, " ", u.stacks) }
+
+// used looks after garbage was collected, so that memory is what is kept.
+func used() usage {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	debug.FreeOSMemory()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return usage{u.Utime.Nano() + u.Stime.Nano(), resident(), int64(m.HeapAlloc), int64(m.StackInuse)}
 }
 
 // resident is this process's resident memory, in bytes.
@@ -143,10 +172,12 @@ func resident() (pages int64) {
 	return pages * int64(os.Getpagesize())
 }
 
-// cost is what a server's process uses: CPU for each event delivered, and memory for each connection.
+// cost is what a server's process uses: CPU for each event delivered, and bytes of memory for each connection.
 type cost struct {
-	cpu    time.Duration
-	memory float64
+	cpu          time.Duration
+	rest         float64 // resident, while nothing happens
+	heap, stacks float64 // parts of it
+	load         float64 // resident, under the load
 }
 
 func measure(b *testing.B, role string, conns, streams int, window time.Duration) cost {
@@ -162,9 +193,14 @@ func measure(b *testing.B, role string, conns, streams int, window time.Duration
 	defer func() { in.Close(); cmd.Wait() }() // it ends with its input
 	lines := bufio.NewScanner(out)
 	lines.Scan()
-	var server string
-	var empty int64
-	fmt.Sscan(lines.Text(), &server, &empty)
+	server := lines.Text()
+	used := func() (u usage) {
+		fmt.Fprintln(in, "used")
+		lines.Scan()
+		fmt.Sscan(lines.Text(), &u.cpu, &u.resident, &u.heap, &u.stacks)
+		return u
+	}
+	empty := used()
 
 	// A few sockets for all clients, so that theirs is not the limit.
 	var delivered atomic.Int64
@@ -174,12 +210,6 @@ func measure(b *testing.B, role string, conns, streams int, window time.Duration
 	for i := range tr {
 		tr[i] = &quic.Transport{Conn: listen(b, "127.0.0.1:0")}
 		defer func() { tr[i].Close(); tr[i].Conn.Close() }()
-	}
-	used := func() (cpu, memory int64) {
-		fmt.Fprintln(in, "used")
-		lines.Scan()
-		fmt.Sscan(lines.Text(), &cpu, &memory)
-		return
 	}
 	addr := mustUDP(b, server)
 	var limit sync.WaitGroup
@@ -218,17 +248,27 @@ func measure(b *testing.B, role string, conns, streams int, window time.Duration
 		})
 	}
 	limit.Wait()
+	time.Sleep(time.Second) // for what the handshakes still have to say
+	rest := used()
+	fmt.Fprintln(in, "rested")
 	fmt.Fprintln(in, "go")
 	time.Sleep(time.Second)
-	before, _ := used()
+	before := used()
 	from := delivered.Load()
 	time.Sleep(window)
-	after, memory := used()
+	after := used()
 	events := float64(delivered.Load()-from) / float64(len(benchmarkEvent))
 	if want := window.Seconds() * benchmarkRate * float64(conns*streams); events < want*0.9 {
 		b.Logf("%s: only %.0f of %.0f events came: this machine is too slow for the load", role, events, want)
 	}
-	return cost{time.Duration(float64(after-before) / events), float64(memory-empty) / float64(conns)}
+	each := func(after, before int64) float64 { return float64(after-before) / float64(conns) }
+	return cost{
+		cpu:    time.Duration(float64(after.cpu-before.cpu) / events),
+		rest:   each(rest.resident, empty.resident),
+		heap:   each(rest.heap, empty.heap),
+		stacks: each(rest.stacks, empty.stacks),
+		load:   each(after.resident, empty.resident),
+	}
 }
 
 // BenchmarkDelivery compares with net/http3 as one would use it, in the same run. CPU is that of the
@@ -245,8 +285,12 @@ func BenchmarkDelivery(b *testing.B) {
 			b.ReportMetric(float64(ours.cpu.Nanoseconds())/1e3, "us/delivery")
 			b.ReportMetric(float64(plain.cpu.Nanoseconds())/1e3, "plain-us/delivery")
 			b.ReportMetric(float64(ours.cpu)/float64(plain.cpu), "of-plain")
-			b.ReportMetric(ours.memory/1024, "KiB/conn")
-			b.ReportMetric(plain.memory/1024, "plain-KiB/conn")
+			b.ReportMetric(ours.rest/1024, "rest-KiB/conn")
+			b.ReportMetric(ours.heap/1024, "heap-KiB/conn")
+			b.ReportMetric(ours.stacks/1024, "stack-KiB/conn")
+			b.ReportMetric(ours.load/1024, "load-KiB/conn")
+			b.ReportMetric(plain.rest/1024, "plain-rest-KiB/conn")
+			b.ReportMetric(plain.load/1024, "plain-load-KiB/conn")
 		})
 	}
 }
