@@ -1,7 +1,9 @@
 package relay
 
 import (
+	"context"
 	"sync"
+	"time"
 
 	"freshet/relay/h3"
 	"freshet/relay/netloop"
@@ -18,6 +20,7 @@ type audience struct {
 	wakers  map[waker]struct{}
 	present int // subscribers, those included that are not listening yet
 	follow  *following
+	whole   chan struct{} // closed when Config.Logs has brought the topic's log; nil = it has not, and nobody waits
 }
 
 // fanout returns what wakes those whom loops take over. It stays until the last
@@ -70,4 +73,50 @@ func (a *audience) size() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.present
+}
+
+// open lets go those who wait for the topic's log.
+func (a *audience) open() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.whole == nil {
+		a.whole = make(chan struct{})
+	}
+	close(a.whole)
+}
+
+// shut undoes open.
+func (a *audience) shut() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	select {
+	case <-a.whole:
+		a.whole = nil
+	default: // it was not open
+	}
+}
+
+// awaitLog waits until the topic's log is whole here, and reports whether it is.
+// It gives up when that takes too long.
+func (a *audience) awaitLog(ctx context.Context) bool {
+	a.mu.Lock()
+	if a.whole == nil {
+		a.whole = make(chan struct{})
+	}
+	whole := a.whole
+	a.mu.Unlock()
+	select {
+	case <-whole:
+		return true
+	default:
+	}
+	patience := time.NewTimer(upstreamPatience)
+	defer patience.Stop()
+	select {
+	case <-whole:
+		return true
+	case <-patience.C:
+	case <-ctx.Done():
+	}
+	return false
 }

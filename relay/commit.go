@@ -109,14 +109,14 @@ func (t *topic) commitOne(key string, known *publishKey, e ringbuf.Entry) (Recei
 		}
 	}
 	if e.ID != "" {
-		if same, ok := t.ring.Lookup(e.ID); ok && same.OwnID {
+		if same, ok := t.ring().Lookup(e.ID); ok && same.OwnID {
 			if !bytes.Equal(same.Body, e.Body) {
 				return Receipt{}, conflict("id")
 			}
 			return Receipt{ID: e.ID, Count: 1, Duplicate: true}, nil
 		}
 	}
-	id := t.ring.ID(t.append(e))
+	id := t.ring().ID(t.append(e))
 	if known != nil {
 		known.count, known.id, known.first, known.last = 1, id, sum, sum
 	}
@@ -153,7 +153,7 @@ func (t *topic) commitStream(known *publishKey, number uint64, events []ringbuf.
 		added++
 	}
 	if added > 0 {
-		receipt.ID, receipt.Duplicate = t.ring.ID(last), false
+		receipt.ID, receipt.Duplicate = t.ring().ID(last), false
 	}
 	if known != nil {
 		if added > 0 {
@@ -166,7 +166,7 @@ func (t *topic) commitStream(known *publishKey, number uint64, events []ringbuf.
 
 // append appends one event, under mu.
 func (t *topic) append(e ringbuf.Entry) ringbuf.Position {
-	at := t.ring.Append(e)
+	at := t.ring().Append(e)
 	t.weigh()
 	t.relay.metrics.events.Inc()
 	t.relay.metrics.eventBytes.Add(float64(len(e.Body)))

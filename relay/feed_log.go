@@ -18,7 +18,7 @@ func (r *Relay) Holds(topic string, e sse.Event) bool {
 		return false
 	}
 	defer r.topics.release(t)
-	held, ok := t.ring.Lookup(e.ID)
+	held, ok := t.ring().Lookup(e.ID)
 	if !ok || !held.OwnID {
 		return false
 	}
@@ -35,10 +35,10 @@ func (r *Relay) Newest(topic string) (id string, given bool) {
 		return "", false
 	}
 	defer r.topics.release(t)
-	head := t.ring.Head()
+	head := t.ring().Head()
 	if head.Seq == 0 {
 		return "", false
 	}
-	id = t.ring.ID(head)
+	id = t.ring().ID(head)
 	return id, id != head.String()
 }

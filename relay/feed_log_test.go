@@ -77,5 +77,5 @@ func TestFeedLogNewest(t *testing.T) {
 	}
 	topic := r.topics.peek("a")
 	defer r.topics.release(topic)
-	want(topic.ring.Head().String(), false)
+	want(topic.ring().Head().String(), false)
 }

@@ -40,13 +40,16 @@ func (f *following) answer(err error) {
 	})
 }
 
-// join counts one more subscriber, and follows the topic's upstream if that is
-// the first. The caller leaves later.
+// join counts one more subscriber, and has the topic's log kept here, or its
+// upstream followed, if that is the first. The caller leaves later.
 func (t *topic) join(lastEventID string) *following {
 	a := &t.audience
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.present++
+	if logs := t.relay.config.Logs; logs != nil && a.present == 1 {
+		logs.Open(t.name)
+	}
 	if t.relay.config.Upstream == nil {
 		return nil
 	}
@@ -74,6 +77,9 @@ func (t *topic) leave() {
 		return
 	}
 	a.fanout, a.fanout3 = nil, nil
+	if logs := t.relay.config.Logs; logs != nil {
+		logs.Close(t.name)
+	}
 	f := a.follow
 	if f == nil || f.stopping {
 		return
@@ -131,7 +137,7 @@ func (f *following) opened() {
 // begin has a log that nothing ever came to begin where the first subscriber
 // goes on, for there is an upstream that brings what comes after that.
 func (f *following) begin() {
-	if ring := f.topic.ring; ring.Head().Seq == 0 {
+	if ring := f.topic.ring(); ring.Head().Seq == 0 {
 		ring.Recall(f.asked)
 	}
 }
@@ -140,14 +146,14 @@ func (f *following) begin() {
 // event here, so that the log goes on without a hole. Where nothing ever came
 // it is the one that the first subscriber asks for.
 func (t *topic) followFrom(asked string) string {
-	head := t.ring.Head()
+	head := t.ring().Head()
 	if head.Seq == 0 {
 		if at, err := ringbuf.ParsePosition(asked); !sse.UsableID(asked) || err == nil && at.Epoch == head.Epoch {
 			return "" // no header can carry it, or this relay made it
 		}
 		return asked
 	}
-	if id := t.ring.ID(head); id != head.String() {
+	if id := t.ring().ID(head); id != head.String() {
 		return id
 	}
 	return ""

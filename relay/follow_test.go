@@ -234,7 +234,7 @@ func TestFollowAhead(t *testing.T) {
 		_, r := newPuppetUpstream(t, Config{})
 		publishNumbers(t, r, "t", 1, 2)
 		topic := r.topics.peek("t")
-		third := topic.ring.Head()
+		third := topic.ring().Head()
 		third.Seq++
 		s, cancel, done := follow(r, "/events/t", "Last-Event-ID", third.String())
 		time.Sleep(time.Second)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"freshet/relay/gzipstream"
+	"freshet/ringbuf"
 )
 
 // A gzipSubscriber is a subscriber whose client takes gzip. Its stream says the
@@ -21,20 +22,19 @@ const fillPatience = 30 * time.Millisecond
 
 // newGzipSubscriber is newSubscriber with gzip. It may take as long as
 // fillPatience, so no event loop calls it.
-func newGzipSubscriber(t *topic, who *address, from start) (*gzipSubscriber, joined) {
+func newGzipSubscriber(t *topic, who *address, from start, at seat) (*gzipSubscriber, joined) {
 	s := &gzipSubscriber{subscriber: subscriber{topic: t, who: who}}
-	how := s.begin(from)
+	how := s.begin(from, at)
 	t.relay.metrics.gzip.streams.Add(1)
 	patience := time.NewTimer(fillPatience)
 	defer patience.Stop()
-	t.ring.StartDeflated(t.relay.deflater, s.cursor, patience.C)
-	s.private = s.stream.Open(nil, t.ring, s.cursor, s.private)
+	at.log.ring.StartDeflated(t.relay.deflater, s.cursor, patience.C)
+	s.private = s.stream.Open(nil, at.log.ring, s.cursor, s.private)
 	return s, how
 }
 
 // Next is subscriber.Next, compressed.
 func (s *gzipSubscriber) Next(max int) (p []byte, end bool) {
-	ring := s.topic.ring
 	for {
 		if len(s.private) > 0 {
 			return s.takePrivate(max)
@@ -42,8 +42,27 @@ func (s *gzipSubscriber) Next(max int) (p []byte, end bool) {
 		if s.reason != staying {
 			return nil, true
 		}
+		log := s.topic.log.Load()
+		ring := log.ring
+		if s.version != log.version {
+			s.turn(log)
+			continue
+		}
+		if s.catching {
+			something := s.catchUp(ring, max)
+			s.stream.Lapped() // not all that it passed is in the stream
+			switch {
+			case something:
+				s.frame(ring)
+			case s.leave(ring):
+				s.private = s.stream.End(nil, ring, s.cursor, s.private)
+			default:
+				return nil, false
+			}
+			continue
+		}
 		if s.sent > 0 {
-			if p := s.part(max); p != nil {
+			if p := s.part(ring, max); p != nil {
 				return p, false
 			}
 			continue
@@ -52,12 +71,12 @@ func (s *gzipSubscriber) Next(max int) (p []byte, end bool) {
 		p, shared, events, lost := s.stream.Next(ring, &s.cursor, max)
 		switch {
 		case lost > 0:
-			s.lapped(at)
+			s.lapped(ring, at)
 			s.stream.Lapped()
-			s.private = s.stream.Private(nil, ring, s.cursor, s.private)
+			s.frame(ring)
 		case events == 0:
 			// What was appended but is not compressed yet is about to come.
-			if ring.Lag(s.cursor) > 0 || !s.leave() {
+			if ring.Lag(s.cursor) > 0 || !s.leave(ring) {
 				return nil, false
 			}
 			s.private = s.stream.End(nil, ring, s.cursor, s.private)
@@ -74,17 +93,40 @@ func (s *gzipSubscriber) Next(max int) (p []byte, end bool) {
 		default:
 			// A shared form may be gone, or another, when the rest is asked for.
 			s.cursor, s.stream = at, before
-			if p := s.part(max); p != nil {
+			if p := s.part(ring, max); p != nil {
 				return p, false
 			}
 		}
 	}
 }
 
+// frame puts private text into the stream.
+func (s *gzipSubscriber) frame(ring *ringbuf.Ring) {
+	if len(s.private) > 0 {
+		s.private = s.stream.Private(nil, ring, s.cursor, s.private)
+	}
+}
+
+// turn is take, where the text that came before may be of another ring.
+func (s *gzipSubscriber) turn(log *shownLog) {
+	at, from := s.cursor, log.read(s.version)
+	s.take(log)
+	if from != log.ring {
+		if from != nil {
+			from.StopDeflated()
+		}
+		log.ring.StartDeflated(s.topic.relay.deflater, log.ring.Latest(), nil)
+	} else if at == s.cursor {
+		return
+	}
+	s.stream.Lapped()
+	s.frame(log.ring)
+}
+
 // part sends more of the stored form of the event at the cursor; nil if that is
 // gone.
-func (s *gzipSubscriber) part(max int) []byte {
-	p, done, lost := s.stream.Part(s.topic.ring, &s.cursor, int(s.sent), max)
+func (s *gzipSubscriber) part(ring *ringbuf.Ring, max int) []byte {
+	p, done, lost := s.stream.Part(ring, &s.cursor, int(s.sent), max)
 	if lost > 0 {
 		s.reason = eventLost
 		return nil
@@ -110,7 +152,9 @@ func (s *gzipSubscriber) Heartbeat() []byte {
 
 // Close is subscriber.Close.
 func (s *gzipSubscriber) Close(cause error) {
-	s.topic.ring.StopDeflated()
+	if ring := s.topic.log.Load().read(s.version); ring != nil {
+		ring.StopDeflated()
+	}
 	s.topic.relay.metrics.gzip.streams.Add(-1)
 	s.subscriber.Close(cause)
 }

@@ -3,6 +3,7 @@ package relay
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -171,8 +172,8 @@ func TestGzipSaysTheSame(t *testing.T) {
 			who, _ := r.admission.subscriber("")
 			return who
 		}
-		plain, _ := newSubscriber(topic, join(), begin)
-		zipped, _ := newGzipSubscriber(topic, join(), begin)
+		plain, _ := newSubscriber(topic, join(), begin, topic.seat(context.Background(), begin))
+		zipped, _ := newGzipSubscriber(topic, join(), begin, topic.seat(context.Background(), begin))
 		all := []*follower{
 			{next: plain.Next, close: plain.Close, beat: plain.Heartbeat},
 			{next: zipped.Next, close: zipped.Close, beat: zipped.Heartbeat},
@@ -240,7 +241,7 @@ func TestGzipNextNeverCompresses(t *testing.T) {
 	topic, _ := r.topics.use("t", subscribing)
 	who, _ := r.admission.subscriber("192.0.2.1:1")
 	topic.join("")
-	s, _ := newGzipSubscriber(topic, who, start{from: fromOldest})
+	s, _ := newGzipSubscriber(topic, who, start{from: fromOldest}, topic.seat(context.Background(), start{from: fromOldest}))
 	before := r.deflater.Stats()
 	f := &follower{next: s.Next}
 	f.pull(1<<14, 1<<30)
@@ -263,7 +264,7 @@ func joinGzip(t testing.TB, r *Relay, name string) *gzipSubscriber {
 	}
 	who, _ := r.admission.subscriber("192.0.2.1:1")
 	topic.join("")
-	s, _ := newGzipSubscriber(topic, who, start{})
+	s, _ := newGzipSubscriber(topic, who, start{}, topic.seat(context.Background(), start{}))
 	s.Start(0)
 	return s
 }
@@ -362,8 +363,14 @@ func TestGzipMemoryPerSubscriber(t *testing.T) {
 		runtime.KeepAlive(all)
 		return each
 	}
-	plain := measure(func() netloop.Body { s, _ := newSubscriber(topic, who, last); return s })
-	zipped := measure(func() netloop.Body { s, _ := newGzipSubscriber(topic, who, last); return s })
+	plain := measure(func() netloop.Body {
+		s, _ := newSubscriber(topic, who, last, topic.seat(context.Background(), last))
+		return s
+	})
+	zipped := measure(func() netloop.Body {
+		s, _ := newGzipSubscriber(topic, who, last, topic.seat(context.Background(), last))
+		return s
+	})
 	t.Logf("%.1f bytes a subscriber, %.1f with gzip", plain, zipped)
 	if itself := float64(unsafe.Sizeof(gzipSubscriber{})); zipped > itself+16 {
 		t.Errorf("a subscriber with gzip holds %.1f bytes, itself is %.0f", zipped, itself)
@@ -379,7 +386,7 @@ func TestGzipNextAllocatesNothing(t *testing.T) {
 			break
 		}
 	}
-	from := s.topic.ring.Last(10)
+	from := s.topic.ring().Last(10)
 	if n := testing.AllocsPerRun(100, func() {
 		s.cursor = from
 		s.Next(1 << 14)
@@ -399,7 +406,7 @@ func BenchmarkGzipSubscriberNext(b *testing.B) {
 			break
 		}
 	}
-	from := s.topic.ring.Last(1)
+	from := s.topic.ring().Last(1)
 	b.ReportAllocs()
 	for b.Loop() {
 		s.cursor = from

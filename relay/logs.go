@@ -9,10 +9,10 @@ import (
 // Logs is where the logs of topics are made when relays agree on them with one
 // another, instead of each on its own. It commits, and it brings what is
 // committed, wherever that was, by calling the relay's LogOpened, LogShow,
-// LogReplace and LogForget: one call at a time, in order.
+// LogReplace, LogMerged and LogForget: one call at a time, in order.
 //
 //	relay ── Open, Close, Resume, Trim, Commit, End ──▶ Logs
-//	relay ◀── LogOpened, LogShow, LogReplace, LogForget ── Logs
+//	relay ◀── LogOpened, LogShow, LogReplace, LogMerged, LogForget ── Logs
 //
 // Open, Close and Trim do not block, and are called under locks of the relay.
 type Logs interface {
@@ -45,6 +45,12 @@ type Route struct {
 	Found ringbuf.Found // Known, or why there is a gap
 	After uint64        // the sequence that it is just after
 	Skip  []uint64      // ascending, all above After: events that it has seen already, on a branch of the log that was lost
+	// Lost is the last it has seen on that branch. It goes into the ids that
+	// it is sent until the last of Skip is behind it; or if Missing, until
+	// another route says otherwise.
+	Lost ringbuf.Position
+	// Missing says that not all it has seen on the branch is in this log, yet.
+	Missing bool
 }
 
 // A Replacement is a log instead of the one that was shown: the other half of

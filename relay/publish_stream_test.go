@@ -172,7 +172,7 @@ func TestPublishStreamCutAndDialledAgain(t *testing.T) {
 					res.Body.Close()
 				}
 				protocol.subscribe(p, t, "/events/"+topic+"?from=oldest").WantNumbers(1, events)
-				if n := r.topics.peek(topic).ring.Head().Seq; n != events {
+				if n := r.topics.peek(topic).ring().Head().Seq; n != events {
 					t.Errorf("%d events were published, want %d", n, events)
 				}
 				t.Log(cuts, "cuts")
@@ -208,7 +208,7 @@ func TestPublishStreamCutShort(t *testing.T) {
 		eventually(t, "the whole event is there and the request over", func() bool {
 			return r.topics.peek(topic) != nil && r.admission.publishes.Load() == 0
 		})
-		if topic := r.topics.peek(topic); topic == nil || topic.ring.Len() != 1 {
+		if topic := r.topics.peek(topic); topic == nil || topic.ring().Len() != 1 {
 			t.Errorf("%s: %v", framing, topic)
 		}
 	}
@@ -345,8 +345,8 @@ func FuzzPublishStream(f *testing.F) {
 		s := joinTopic(t, r, "t", start{from: fromOldest})
 		stream, _ := pull(s, 64)
 		got := decode(stream)[1:]
-		if len(got) != topic.ring.Len() || int(topic.ring.Head().Seq) != len(want) {
-			t.Fatalf("%d events are read, %d are kept, %d were published, want %d", len(got), topic.ring.Len(), topic.ring.Head().Seq, len(want))
+		if len(got) != topic.ring().Len() || int(topic.ring().Head().Seq) != len(want) {
+			t.Fatalf("%d events are read, %d are kept, %d were published, want %d", len(got), topic.ring().Len(), topic.ring().Head().Seq, len(want))
 		}
 		for i, e := range got {
 			if w := want[len(want)-len(got)+i]; !bytes.Equal(e.Data, w.Data) || e.Type != w.Type || e.Key != w.Key {

@@ -127,7 +127,7 @@ func TestPublishOnce(t *testing.T) {
 			t.Fatalf("%d of 8 were new", fresh.Load())
 		}
 	}
-	if n := r.topics.peek("t").ring.Len(); n != 50 {
+	if n := r.topics.peek("t").ring().Len(); n != 50 {
 		t.Errorf("%d events", n)
 	}
 }

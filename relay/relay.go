@@ -48,6 +48,9 @@ func New(config Config) (*Relay, error) {
 	if err != nil {
 		return nil, err
 	}
+	if config.Logs != nil {
+		config.Committer, config.Upstream = config.Logs, nil
+	}
 	r := &Relay{
 		config:    config,
 		access:    newAccess(config.PublishTokens),

@@ -234,7 +234,7 @@ func TestStreamOneStopsReading(t *testing.T) {
 		}
 	}
 	all.Wait()
-	if n := topic.ring.Len(); n != 8 {
+	if n := topic.ring().Len(); n != 8 {
 		t.Errorf("the ring keeps %d events, want 8", n)
 	}
 	// It really stood still.

@@ -61,15 +61,27 @@ func (r *Relay) subscribe(w http.ResponseWriter, req *http.Request) {
 		r.upstreamRefuses(w, req, err)
 		return
 	}
+	if r.config.Logs != nil && !t.audience.awaitLog(req.Context()) {
+		r.forsake(t, who)
+		r.sendAway(w, req, newProblem(http.StatusServiceUnavailable, "the topic's log has not come to this relay"))
+		return
+	}
 	t.awaitAhead(req.Context(), from)
 	t.expire(time.Now())
+	at := t.seat(req.Context(), from)
+	if t.hasEnded() && at.atEnd(from) {
+		at.leave(t)
+		r.forsake(t, who)
+		r.stopAsking(w)
+		return
+	}
 	var s netloop.Body
 	var how joined
 	if r.compresses(name, req.Header) {
-		s, how = newGzipSubscriber(t, who, from)
+		s, how = newGzipSubscriber(t, who, from, at)
 		streamHeaders(w.Header(), gzipped)
 	} else {
-		s, how = newSubscriber(t, who, from)
+		s, how = newSubscriber(t, who, from, at)
 		streamHeaders(w.Header(), plain)
 	}
 	r.metrics.joins[how].Inc()
@@ -129,14 +141,14 @@ func (t *topic) isOver(from start) bool {
 	if from.resume == "" || !sse.UsableID(from.resume) {
 		return true
 	}
-	at, found := t.ring.Find(from.resume)
+	at, found := t.ring().Find(from.resume)
 	switch found {
 	case ringbuf.Known:
-		return t.ring.Lag(at) == 0
+		return t.ring().Lag(at) == 0
 	case ringbuf.Evicted:
 		return false
 	}
-	return true
+	return t.relay.config.Logs == nil // else others may know the id
 }
 
 // stopAsking answers that the topic has ended. A 204 tells an EventSource not
@@ -169,7 +181,7 @@ func (t *topic) awaitAhead(ctx context.Context, from start) {
 }
 
 func (t *topic) ahead(id string) bool {
-	_, found := t.ring.Find(id)
+	_, found := t.ring().Find(id)
 	return found == ringbuf.Ahead
 }
 

@@ -104,10 +104,10 @@ func TestSubscribeEndedAndEvicted(t *testing.T) {
 	r := newTestRelay(t, Config{})
 	publishNumbers(t, r, "t", 1, 3)
 	topic := r.topics.peek("t")
-	first := strings.TrimSuffix(topic.ring.Head().String(), "3") + "1"
+	first := strings.TrimSuffix(topic.ring().Head().String(), "3") + "1"
 	ask(r, "DELETE", "/events/t", "")
 	r.background.Wait()
-	topic.ring.Forget()
+	topic.ring().Forget()
 	w := ask(r, "GET", "/events/t", "", "Last-Event-ID", first)
 	wantScript(t, w.Body.Bytes(), "open 1", "gap evicted", "end")
 }

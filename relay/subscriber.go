@@ -40,7 +40,10 @@ type subscriber struct {
 	lot  uint16 // the place in the order of being sent away
 	loop uint8  // whose counters count it
 
-	reason leaving // owned by the loop
+	// owned by the loop
+	reason   leaving
+	catching bool   // it has a catchup
+	version  uint16 // of the topic's log, that cursor is in
 }
 
 // leaving is why the stream is about to end.
@@ -57,68 +60,47 @@ const (
 const everyLot = 1 << 16
 
 // newSubscriber returns a subscriber of t, which the caller has joined, that
-// begins where asked, and how that is to be counted.
-func newSubscriber(t *topic, who *address, from start) (*subscriber, joined) {
+// begins at its seat, and how that is to be counted.
+func newSubscriber(t *topic, who *address, from start, at seat) (*subscriber, joined) {
 	s := &subscriber{topic: t, who: who}
-	return s, s.begin(from)
+	return s, s.begin(from, at)
 }
 
-// begin has the subscriber, of which topic and who are set, begin where asked.
-func (s *subscriber) begin(from start) joined {
-	t := s.topic
+// begin has the subscriber, of which topic and who are set, begin at its seat.
+func (s *subscriber) begin(from start, at seat) joined {
 	s.lot = uint16(rand.Uint32())
-	retry := t.relay.retry()
-	if from.resume == "" {
-		s.cursor = t.place(from)
-		s.private = appendOpen(nil, retry, t.ring.Before(s.cursor).String())
-		if from.from == fromLive {
-			return joinedLive
-		}
-		return joinedReplay
+	s.cursor, s.version = at.cursor, at.log.version
+	if at.catchup != nil {
+		s.topic.catchups.set(s, at.catchup)
+		at.leave(s.topic)
 	}
-	// What can not come back in a header never was an id of ours, and cannot
-	// be written into the stream either.
-	usable := sse.UsableID(from.resume)
-	found := ringbuf.Unknown
-	if usable {
-		s.cursor, found = t.ring.Find(from.resume)
-	}
-	if found == ringbuf.Known {
-		s.private = appendOpen(nil, retry, from.resume)
-		return joinedReplay
-	}
-	why := gapUnknown
-	if found == ringbuf.Evicted {
-		why = gapEvicted
-	}
-	s.cursor = t.ring.Oldest()
-	before := t.ring.Before(s.cursor).String()
-	if usable {
+	retry := s.topic.relay.retry()
+	ring := at.log.ring
+	before := ring.Before(s.cursor).String()
+	switch {
+	case at.gap != "":
 		// A client that is cut off before it got the gap must be told again.
+		// What can not come back cannot be written into the stream either.
+		id := before
+		if sse.UsableID(from.resume) {
+			id = from.resume
+		}
+		s.private = appendOpen(nil, retry, id)
+		s.private = s.appendGap(s.private, ring, from.resume, at.gap)
+		return joinedGap
+	case from.resume != "":
 		s.private = appendOpen(nil, retry, from.resume)
-	} else {
-		s.private = appendOpen(nil, retry, before)
+		return joinedReplay
 	}
-	s.private = s.appendGap(s.private, from.resume, why)
-	return joinedGap
-}
-
-// place returns where to begin without an id to resume from.
-func (t *topic) place(from start) ringbuf.Cursor {
-	switch from.from {
-	case fromOldest:
-		return t.ring.Oldest()
-	case fromLast:
-		return t.ring.Last(from.last)
-	case fromSince:
-		return t.ring.Since(from.since)
+	s.private = appendOpen(nil, retry, before)
+	if from.from == fromLive {
+		return joinedLive
 	}
-	return t.ring.Latest()
+	return joinedReplay
 }
 
 // appendGap appends a gap before what is at the cursor.
-func (s *subscriber) appendGap(dst []byte, lastEventID string, why reason) []byte {
-	r := s.topic.ring
+func (s *subscriber) appendGap(dst []byte, r *ringbuf.Ring, lastEventID string, why reason) []byte {
 	s.topic.relay.metrics.gaps[why].Inc()
 	before := r.Before(s.cursor)
 	oldest := before
@@ -149,8 +131,19 @@ func (s *subscriber) Next(max int) (p []byte, end bool) {
 		if s.reason != staying {
 			return nil, true
 		}
+		log := s.topic.log.Load()
+		if s.version != log.version {
+			s.take(log)
+			continue
+		}
+		if s.catching {
+			if !s.catchUp(log.ring, max) && !s.leave(log.ring) {
+				return nil, false
+			}
+			continue
+		}
 		at := s.cursor
-		run, events, lost := s.topic.ring.Next(&s.cursor, max+int(s.sent))
+		run, events, lost := log.ring.Next(&s.cursor, max+int(s.sent))
 		switch {
 		case events > 0:
 			if run = run[s.sent:]; len(run) > max {
@@ -162,8 +155,8 @@ func (s *subscriber) Next(max int) (p []byte, end bool) {
 		case lost > 0 && s.sent > 0:
 			s.reason = eventLost
 		case lost > 0:
-			s.lapped(at)
-		case !s.leave():
+			s.lapped(log.ring, at)
+		case !s.leave(log.ring):
 			return nil, false
 		}
 	}
@@ -210,21 +203,22 @@ func (s *subscriber) letGo() {
 
 // lapped goes on from the newest event: a client that cannot keep up is better
 // served with what is now than with what it would lose again.
-func (s *subscriber) lapped(at ringbuf.Cursor) {
-	r := s.topic.ring
+func (s *subscriber) lapped(r *ringbuf.Ring, at ringbuf.Cursor) {
 	last := r.ID(r.Before(at))
 	s.cursor = r.Last(1)
-	s.private = s.appendGap(nil, last, gapLapped)
+	s.private = s.appendGap(nil, r, last, gapLapped)
 }
 
 // leave lets the subscriber go if its lot has come, now that it stands at the
 // head of the log, between two events.
-func (s *subscriber) leave() bool {
+func (s *subscriber) leave(r *ringbuf.Ring) bool {
 	t := s.topic
 	switch lot := uint32(s.lot); {
 	case lot < t.pace.Load():
 		s.reason = topicEnded
-		s.private = appendEnd(nil, t.name, t.ring.Before(s.cursor).String())
+		if t.relay.config.Logs == nil { // else the end is an event of the log
+			s.private = appendEnd(nil, t.name, r.Before(s.cursor).String())
+		}
 	case lot < t.relay.pace.Load():
 		// One line, and no blank line after it: a retry counts as soon as its
 		// line is read, and a block without an id would clear what the client
@@ -254,6 +248,9 @@ func (s *subscriber) Heartbeat() []byte {
 func (s *subscriber) Close(cause error) {
 	r := s.topic.relay
 	s.letGo()
+	if s.catching {
+		s.topic.catchups.set(s, nil)
+	}
 	why := leftGone
 	switch {
 	case s.reason == topicEnded:

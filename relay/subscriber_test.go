@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -27,7 +28,7 @@ func joinTopic(t testing.TB, r *Relay, name string, from start) *subscriber {
 		t.Fatalf("refused by limits.%s", over)
 	}
 	topic.join(from.resume)
-	s, _ := newSubscriber(topic, who, from)
+	s, _ := newSubscriber(topic, who, from, topic.seat(context.Background(), from))
 	s.Start(0)
 	return s
 }
@@ -87,7 +88,7 @@ func TestSubscriberBegins(t *testing.T) {
 	r := newTestRelay(t, Config{Topics: Topics{Events: 5}})
 	publishNumbers(t, r, "t", 1, 8) // 4 to 8 are kept
 	topic := r.topics.peek("t")
-	position := func(seq uint64) string { return topic.ring.Before(ringbuf.CursorAfter(seq)).String() }
+	position := func(seq uint64) string { return topic.ring().Before(ringbuf.CursorAfter(seq)).String() }
 
 	for _, c := range []struct {
 		name string
@@ -155,7 +156,7 @@ func TestSubscriberLapped(t *testing.T) {
 		t.Fatal(err)
 	}
 	topic := r.topics.peek("t")
-	at := func(seq uint64) string { return topic.ring.Before(ringbuf.CursorAfter(seq)).String() }
+	at := func(seq uint64) string { return topic.ring().Before(ringbuf.CursorAfter(seq)).String() }
 	if want := (gap{Topic: "t", LastEventID: at(2), OldestID: at(9), Reason: gapLapped}); g != want {
 		t.Errorf("gap %+v, want %+v", g, want)
 	}
@@ -272,7 +273,7 @@ func TestSubscriberNextAllocatesNothing(t *testing.T) {
 	publishNumbers(t, r, "t", 1, 100)
 	s := joinTopic(t, r, "t", start{})
 	pull(s, 1<<20)
-	from := s.topic.ring.Oldest()
+	from := s.topic.ring().Oldest()
 	if n := testing.AllocsPerRun(100, func() {
 		s.cursor = from
 		for {
@@ -320,7 +321,7 @@ func TestSubscriberNeverSilent(t *testing.T) {
 			}
 			topic.join(id)
 			who, _ := r.admission.subscriber("")
-			s, _ = newSubscriber(topic, who, start{resume: id})
+			s, _ = newSubscriber(topic, who, start{resume: id}, topic.seat(context.Background(), start{resume: id}))
 			s.Start(0)
 			r.topics.retain(topic)
 		}
@@ -336,7 +337,7 @@ func TestSubscriberNeverSilent(t *testing.T) {
 					if err != nil {
 						t.Fatalf("event %q", e.Data)
 					}
-					oldest := newest - topic.ring.Len() + 1
+					oldest := newest - topic.ring().Len() + 1
 					switch {
 					case n == seen+1:
 					case n <= seen:
@@ -406,7 +407,7 @@ func BenchmarkSubscriberNext(b *testing.B) {
 	publishNumbers(b, r, "t", 1, 1000)
 	s := joinTopic(b, r, "t", start{})
 	pull(s, 1<<20)
-	from := s.topic.ring.Last(1)
+	from := s.topic.ring().Last(1)
 	b.ReportAllocs()
 	for b.Loop() {
 		s.cursor = from

@@ -14,11 +14,11 @@ type topic struct {
 	// static after construction
 	relay *Relay
 	name  string
-	ring  *ringbuf.Ring // readers need no lock
 
 	// guarded by its shard's mu
 	users        int       // requests and subscribers: it is not forgotten while there are any
 	used         time.Time // when the last of them left
+	held         bool      // one of the uses is Config.Logs's, which keeps its log
 	touched      time.Time // what the list is ordered by
 	newer, older *topic    // neighbours in the list of topics with history
 	linked       bool
@@ -27,7 +27,11 @@ type topic struct {
 	// The publish keys' mu is the only lock taken under it.
 	mu sync.Mutex
 
+	whole  bool          // guarded by mu: Config.Logs has brought all there is
+	coming *ringbuf.Ring // guarded by mu: what it brings until then; nil = nothing yet
+
 	// written under mu, read by anyone
+	log       atomic.Pointer[shownLog]
 	footprint atomic.Int64 // what the memory budget counts for it
 	ended     atomic.Int64 // when it ended, Unix nanoseconds; 0 = it has not
 
@@ -35,25 +39,26 @@ type topic struct {
 	pace   atomic.Uint32 // ending: subscribers whose lot is below it end; see subscriber.lot
 
 	audience audience
+	catchups catchups
 }
 
 func newTopic(r *Relay, name string, epoch uint64) *topic {
-	return &topic{
-		relay: r,
-		name:  name,
-		ring: ringbuf.New(ringbuf.Limits{
-			Events: r.config.Topics.Events,
-			Bytes:  r.config.Topics.Bytes,
-			Age:    r.config.Topics.Age,
-		}, ringbuf.Position{Epoch: epoch}),
-	}
+	t := &topic{relay: r, name: name}
+	t.log.Store(&shownLog{ring: t.newRing(ringbuf.Position{Epoch: epoch}, nil)})
+	return t
+}
+
+// newRing returns a ring for the topic's log; see ringbuf.New.
+func (t *topic) newRing(head ringbuf.Position, lineage []ringbuf.Branch) *ringbuf.Ring {
+	c := &t.relay.config.Topics
+	return ringbuf.New(ringbuf.Limits{Events: c.Events, Bytes: c.Bytes, Age: c.Age}, head, lineage...)
 }
 
 // hasEnded reports whether the topic has ended, not long ago.
 func (t *topic) hasEnded() bool { return t.ended.Load() != 0 }
 
 // untouched reports whether nothing ever happened to the topic.
-func (t *topic) untouched() bool { return t.ring.Head().Seq == 0 && !t.hasEnded() }
+func (t *topic) untouched() bool { return t.ring().Head().Seq == 0 && !t.hasEnded() }
 
 // over reports whether the topic, which nobody uses, may be forgotten: it ended
 // long ago, or nobody asked for it for long.
@@ -67,7 +72,10 @@ func (t *topic) over(now time.Time) bool {
 // weigh accounts for what the ring holds, after a change under mu. The caller
 // lets the relay relieve its memory when it holds mu no more.
 func (t *topic) weigh() {
-	f := int64(t.ring.Footprint())
+	f := int64(t.ring().Footprint())
+	if t.coming != nil {
+		f += int64(t.coming.Footprint())
+	}
 	t.relay.topics.memory.Add(f - t.footprint.Swap(f))
 }
 
@@ -75,7 +83,9 @@ func (t *topic) weigh() {
 func (t *topic) expire(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.ring.Expire(now)
+	oldest := t.ring().Oldest()
+	t.ring().Expire(now)
+	t.gave(oldest)
 	t.weigh()
 }
 
@@ -84,11 +94,13 @@ func (t *topic) giveBack() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	const little = 8 << 10 // bytes
-	keep := t.ring.Footprint() / 2
+	ring := t.ring()
+	oldest, keep := ring.Oldest(), ring.Footprint()/2
 	if keep < little {
 		keep = 0
 	}
-	t.ring.Trim(keep)
+	ring.Trim(keep)
+	t.gave(oldest)
 	t.weigh()
 }
 

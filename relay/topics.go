@@ -101,6 +101,49 @@ func (ts *topics) use(name string, why purpose) (*topic, *Problem) {
 	return t, nil
 }
 
+// hold is use on behalf of Config.Logs, which keeps the topic's log here; it
+// counts once. Which topics there are is decided elsewhere, so it has no limit.
+func (ts *topics) hold(name string) *topic {
+	sh := ts.shard(name)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	t := sh.byName[name]
+	if t == nil {
+		ts.count.Add(1)
+		t = newTopic(ts.relay, name, ts.epoch())
+		sh.byName[name] = t
+	}
+	if !t.held {
+		t.held = true
+		t.users++
+	}
+	return t
+}
+
+// kept returns a topic that Config.Logs keeps here; nil = it does not. It stays
+// until unhold.
+func (ts *topics) kept(name string) *topic {
+	sh := ts.shard(name)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if t := sh.byName[name]; t != nil && t.held {
+		return t
+	}
+	return nil
+}
+
+// unhold undoes hold. What nobody else uses is forgotten: its log is not known
+// here any more.
+func (ts *topics) unhold(t *topic) {
+	sh := ts.shard(t.name)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	t.held = false
+	if t.users--; t.users == 0 {
+		ts.forget(sh, t)
+	}
+}
+
 // peek is use for a topic that must exist already.
 func (ts *topics) peek(name string) *topic {
 	sh := ts.shard(name)
@@ -142,7 +185,7 @@ func (ts *topics) epoch() uint64 { return ts.newest.Load()<<16 | uint64(ts.birth
 // forget drops a topic that nobody uses.
 func (ts *topics) forget(sh *topicShard, t *topic) {
 	if !t.untouched() {
-		next := max(t.ring.Head().Epoch>>16+1, uint64(time.Now().Unix()))
+		next := max(t.ring().Head().Epoch>>16+1, uint64(time.Now().Unix()))
 		for {
 			newest := ts.newest.Load()
 			if next <= newest || ts.newest.CompareAndSwap(newest, next) {
@@ -229,7 +272,7 @@ func (ts *topics) settle(t *topic) {
 	t.users--
 	// In this order: who appends from now on finds listed unset, and links.
 	t.listed.Store(0)
-	if t.ring.Len() == 0 {
+	if t.ring().Len() == 0 {
 		sh.unlink(t)
 	}
 }
@@ -246,7 +289,7 @@ func (ts *topics) sweep(now time.Time) {
 			switch {
 			case t.users == 0 && t.over(now):
 				ts.forget(sh, t)
-			case t.ring.Len() > 0:
+			case t.ring().Len() > 0:
 				t.users++
 				found = append(found, t)
 			}

@@ -87,8 +87,8 @@ func TestTopicsShareMemory(t *testing.T) {
 		sum := int64(0)
 		for i := range kept {
 			topic := r.topics.peek(fmt.Sprint("t/", i))
-			kept[i] = topic.ring.Len()
-			sum += int64(topic.ring.Footprint())
+			kept[i] = topic.ring().Len()
+			sum += int64(topic.ring().Footprint())
 		}
 		if sum != r.topics.memory.Load() {
 			t.Errorf("%d bytes are accounted for %d", r.topics.memory.Load(), sum)
@@ -102,7 +102,7 @@ func TestTopicsShareMemory(t *testing.T) {
 			}
 		}
 		// Their heads are known still.
-		head := r.topics.peek("t/3").ring.Head().String()
+		head := r.topics.peek("t/3").ring().Head().String()
 		s := joinTopic(t, r, "t/3", start{resume: head})
 		stream, _ := pull(s, 1<<20)
 		if strings.Contains(string(stream), "freshet.gap") {
@@ -138,7 +138,7 @@ func TestTopicsAgeAndAreForgotten(t *testing.T) {
 			t.Fatalf("%d topics", n)
 		}
 		head := r.topics.peek("t")
-		first := head.ring.Head()
+		first := head.ring().Head()
 		r.topics.release(head)
 
 		time.Sleep(3*time.Hour + sweepEvery)
@@ -233,7 +233,7 @@ func TestTopicsTogether(t *testing.T) {
 			if topic.users != 0 || topic.audience.present != 0 || topic.audience.wakers != nil {
 				t.Errorf("topic %s has %d users, %d present", topic.name, topic.users, topic.audience.present)
 			}
-			if topic.ring.Len() > 0 && !topic.linked {
+			if topic.ring().Len() > 0 && !topic.linked {
 				t.Errorf("topic %s has history and is not on the list", topic.name)
 			}
 			if topic.linked {
@@ -268,7 +268,7 @@ func TestTopicsGiveTwice(t *testing.T) {
 			}
 			topic.giveBack()
 			r.topics.settle(topic)
-			if topic.ring.Len() != 0 || r.topics.leastUsed() != nil {
+			if topic.ring().Len() != 0 || r.topics.leastUsed() != nil {
 				t.Fatal("it has something left")
 			}
 		}

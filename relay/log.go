@@ -1,0 +1,82 @@
+package relay
+
+import (
+	"slices"
+	"sync"
+
+	"freshet/ringbuf"
+)
+
+// A shownLog is what the subscribers of a topic read: a ring, and how those go
+// on who read another before it. It never changes, but for what the ring gets.
+type shownLog struct {
+	ring    *ringbuf.Ring
+	version uint16 // counts up
+	turns   []*turn
+}
+
+// A turn leads from one version of a topic's log to the next: relays that had
+// lost sight of one another went on with logs of their own, and one survived.
+// Whoever stands in the older one takes the turn when it is next asked.
+type turn struct {
+	from   *ringbuf.Ring
+	merged bool // from is the ring still: only who is in a catch-up goes on elsewhere
+	route  func(ringbuf.Place) Route
+	routes sync.Map // Place to Route: those who stand at one place share one way
+}
+
+// keepTurns is how many turns are remembered. Who stands still for longer is
+// told of a gap.
+const keepTurns = 16
+
+// then is the log after one more turn, into ring.
+func (l *shownLog) then(ring *ringbuf.Ring, next *turn) *shownLog {
+	turns := append(slices.Clip(l.turns), next)
+	if len(turns) > keepTurns {
+		turns = slices.Clone(turns[1:])
+	}
+	return &shownLog{ring: ring, version: l.version + 1, turns: turns}
+}
+
+// since returns the turns that lead here from a version; false if some are
+// forgotten.
+func (l *shownLog) since(version uint16) ([]*turn, bool) {
+	n := int(l.version - version)
+	if n > len(l.turns) {
+		return nil, false
+	}
+	return l.turns[len(l.turns)-n:], true
+}
+
+// read returns the ring that a version is about; nil = it is forgotten.
+func (l *shownLog) read(version uint16) *ringbuf.Ring {
+	turns, known := l.since(version)
+	switch {
+	case !known:
+		return nil
+	case len(turns) > 0:
+		return turns[0].from
+	}
+	return l.ring
+}
+
+// way is route, asked once for each place.
+func (t *turn) way(p ringbuf.Place) Route {
+	if r, ok := t.routes.Load(p); ok {
+		return r.(Route)
+	}
+	r := t.route(p)
+	t.routes.Store(p, r)
+	return r
+}
+
+// byPosition is how one goes on in a ring that has the same log.
+func byPosition(ring *ringbuf.Ring) func(ringbuf.Place) Route {
+	return func(p ringbuf.Place) Route {
+		at, found := ring.Find(p.At.String())
+		return Route{Found: found, After: at.Seq()}
+	}
+}
+
+// ring is what new subscribers read.
+func (t *topic) ring() *ringbuf.Ring { return t.log.Load().ring }
