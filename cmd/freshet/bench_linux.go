@@ -37,15 +37,18 @@ func defineBench(flags *flag.FlagSet) action {
 	flags.IntVar(&load.Streams, "streams", 1, "streams on each connection (not with h1)")
 	flags.IntVar(&load.Topics, "topics", 1, "topics to deal the streams to")
 	flags.Float64Var(&load.Rate, "rate", 20, "events a second, over all topics")
+	flags.IntVar(&load.Burst, "burst", 1, "events that a topic gets together")
 	flags.IntVar(&load.Size, "size", 200, "bytes of an event's data")
 	flags.DurationVar(&load.Duration, "duration", 10*time.Second, "how long to measure")
 	flags.DurationVar(&load.Warmup, "warmup", time.Second, "how long to publish before")
 	flags.DurationVar(&load.Idle, "idle", 0, "how long to hold the streams before anything is published")
 	flags.IntVar(&load.Replay, "replay", 0, "publish so many events first and measure their replay to all streams")
 	flags.BoolVar(&load.Gzip, "gzip", false, "ask for compressed streams; some are decoded and checked")
+	flags.BoolVar(&load.Pair, "pair", false, "have every other stream compressed, publish to the two halves in turn, and tell them apart")
 	flags.BoolVar(&load.Lifelike, "lifelike", false, "fill events with text like that of a match, not with one letter")
 	flags.IntVar(&load.Sources, "sources", 0, "loopback addresses to connect from; default: as many as the ports of each need")
 	flags.IntVar(&load.ServerPID, "pid", 0, "the relay's process, to report its CPU and memory")
+	flags.StringVar(&load.AdminURL, "admin-url", "", "the relay's admin listener, to collect its garbage and report its heap")
 	flags.BoolVar(&load.Insecure, "insecure", false, "take any certificate")
 	flags.BoolFunc("h3", "the same as -proto h3", func(string) error {
 		load.Protocol = "h3"

@@ -40,6 +40,15 @@ func (h *histogram) merge(o *histogram) {
 	h.max = max(h.max, o.max)
 }
 
+// since returns what was recorded after before, which was h then. The largest may be older.
+func (h *histogram) since(before *histogram) (rest histogram) {
+	for i, n := range h.buckets {
+		rest.buckets[i] = n - before.buckets[i]
+	}
+	rest.count, rest.max = h.count-before.count, h.max
+	return rest
+}
+
 // quantile returns the upper bound of the bucket in which the q-th part of all durations lies, q in (0, 1].
 func (h *histogram) quantile(q float64) time.Duration {
 	if h.count == 0 {

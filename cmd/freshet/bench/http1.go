@@ -13,7 +13,6 @@ import (
 type http1 struct {
 	path       string
 	authority  string
-	gzip       bool
 	subscriber *subscriber
 
 	state     http1State
@@ -37,7 +36,7 @@ var errBodyEnded = errors.New("the server ended the stream")
 
 func (c *http1) appendRequests(dst []byte) []byte {
 	coding := ""
-	if c.gzip {
+	if c.subscriber.packed != nil {
 		coding = "Accept-Encoding: gzip\r\n"
 	}
 	return fmt.Appendf(dst, "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n%s\r\n", c.path, c.authority, coding)

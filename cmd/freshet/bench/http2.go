@@ -18,7 +18,6 @@ type http2 struct {
 	scheme, authority string
 	paths             []string // stream i asks for paths[i%len(paths)]
 	subscribers       []subscriber
-	gzip              bool
 
 	rest        []byte // of a frame whose end has not come yet
 	decoder     *hpack.Decoder
@@ -160,7 +159,7 @@ func (c *http2) appendStreams(reply, settings []byte) ([]byte, error) {
 			{Name: ":authority", Value: c.authority}, {Name: ":path", Value: c.paths[i%len(c.paths)]},
 			{Name: "accept", Value: "text/event-stream"},
 		}
-		if c.gzip {
+		if c.subscribers[i].packed != nil {
 			fields = append(fields, hpack.HeaderField{Name: "accept-encoding", Value: "gzip"})
 		}
 		for _, f := range fields {

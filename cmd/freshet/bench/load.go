@@ -34,11 +34,14 @@ type Load struct {
 	Warmup      time.Duration // published before the measurement; default 1 s
 	Idle        time.Duration // how long to hold the streams without an event, before anything is published; default 0
 	Replay      int           // events published before anybody subscribes; then all subscribe from the oldest, which is what is measured; default 0
+	Burst       int           // events that a topic gets together; default 1
 	Gzip        bool          // subscribe to compressed streams; some of them are decoded at the end
+	Pair        bool          // half of the streams take gzip; the halves are published to in turn and told apart, which is what is measured
 	Lifelike    bool          // pad events with text as events have it, not with one letter
 	Sources     int           // local addresses 127.0.0.1, 127.0.0.2, ... the connections come from; default as many as 25,000 each need
 	Token       string        // bearer token for publishing
 	ServerPID   int           // the relay's process: its CPU and memory are reported; 0: not known
+	AdminURL    string        // of the relay's admin listener, which is asked to collect garbage and for what is left; default: not asked
 	Insecure    bool          // take any certificate
 
 	Progress io.Writer // gets one line that renews itself; nil: none
@@ -71,7 +74,11 @@ func (l Load) withDefaults() Load {
 	}
 	set(&l.Connections, 100)
 	set(&l.Streams, 1)
+	if l.Pair {
+		set(&l.Topics, 2)
+	}
 	set(&l.Topics, 1)
+	set(&l.Burst, 1)
 	set(&l.Size, 200)
 	set(&l.Sources, (l.Connections+perSource-1)/perSource)
 	if l.Rate == 0 {
@@ -93,7 +100,7 @@ func (l Load) withDefaults() Load {
 }
 
 func (l Load) check() error {
-	positive := map[string]int{"connections": l.Connections, "streams": l.Streams, "topics": l.Topics}
+	positive := map[string]int{"connections": l.Connections, "streams": l.Streams, "topics": l.Topics, "burst": l.Burst}
 	for name, v := range positive {
 		if v < 1 {
 			return fmt.Errorf("-%s %d: must be at least 1", name, v)
@@ -104,6 +111,9 @@ func (l Load) check() error {
 	}
 	if l.Replay < 0 {
 		return fmt.Errorf("-replay %d: must not be negative", l.Replay)
+	}
+	if l.Pair && (l.Topics != 2 || l.Connections*l.Streams%2 != 0 || l.Gzip || l.Replay > 0) {
+		return errors.New("-pair: an even number of streams, and no -topics, -gzip or -replay besides")
 	}
 	if l.Protocol == "h1" && l.Streams > 1 {
 		return errors.New("-streams: an HTTP/1.1 connection carries one stream; use more connections")
@@ -245,7 +255,7 @@ func (r *run) connect(i int) {
 	}
 	var p protocol
 	if r.Protocol == "h1" {
-		p = &http1{path: r.path(i), authority: r.authority, gzip: r.Gzip, subscriber: r.newSubscriber(i)}
+		p = &http1{path: r.path(i), authority: r.authority, subscriber: r.newSubscriber(i)}
 	} else {
 		subscribers := make([]subscriber, r.Streams)
 		paths := make([]string, min(r.Streams, r.Topics))
@@ -255,9 +265,7 @@ func (r *run) connect(i int) {
 		for k := range subscribers {
 			subscribers[k] = *r.newSubscriber(i*r.Streams + k)
 		}
-		h := newHTTP2(r.scheme, r.authority, paths, subscribers)
-		h.gzip = r.Gzip
-		p = h
+		p = newHTTP2(r.scheme, r.authority, paths, subscribers)
 	}
 	var local netip.Addr
 	if r.remote.Addr().Is4() && r.remote.Addr().IsLoopback() {
@@ -278,10 +286,10 @@ func (r *run) connect(i int) {
 // newSubscriber returns what reads the stream of that number.
 func (r *run) newSubscriber(stream int) *subscriber {
 	s := &subscriber{next: 1}
-	if r.Gzip {
-		topic := stream % r.Topics
+	topic := stream % r.Topics
+	if r.Gzip || r.Pair && topic == pairGzip {
 		s.packed = &packed{topic: topic, due: &r.due[topic]}
-		if stream%keepEvery == 0 {
+		if stream%keepEvery == topic%2 {
 			s.packed.keep = true
 			r.mu.Lock()
 			r.kept = append(r.kept, s.packed)

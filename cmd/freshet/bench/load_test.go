@@ -24,8 +24,8 @@ import (
 // first subscriber.
 type naiveRelay struct {
 	mu          sync.Mutex
-	subscribers []chan string
-	past        []string
+	subscribers map[string][]chan string // by path
+	past        map[string][]string
 	fault       func(event int, send func())
 }
 
@@ -37,8 +37,11 @@ func (n *naiveRelay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	events := make(chan string, 1000)
 	n.mu.Lock()
-	past := slices.Clone(n.past)
-	n.subscribers = append(n.subscribers, events)
+	past := slices.Clone(n.past[r.URL.Path])
+	if n.subscribers == nil {
+		n.subscribers = make(map[string][]chan string)
+	}
+	n.subscribers[r.URL.Path] = append(n.subscribers[r.URL.Path], events)
 	n.mu.Unlock()
 	send := func(block string) {
 		fmt.Fprint(w, block)
@@ -78,8 +81,11 @@ func (n *naiveRelay) publish(r *http.Request) {
 		}
 		wire := fmt.Sprintf("%s\nid: x-%d\n\n", data, event)
 		n.mu.Lock()
-		n.past = append(n.past, wire)
-		for i, s := range n.subscribers {
+		if n.past == nil {
+			n.past = make(map[string][]string)
+		}
+		n.past[r.URL.Path] = append(n.past[r.URL.Path], wire)
+		for i, s := range n.subscribers[r.URL.Path] {
 			send := func() { s <- wire }
 			if i == 0 && n.fault != nil {
 				n.fault(event, send)
@@ -109,7 +115,10 @@ func runAgainst(t *testing.T, relay *naiveRelay, secure bool, l Load) (*Result, 
 	}
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
 	l.URL, l.Insecure = server.URL, true
-	l.Rate, l.Warmup, l.Duration = 200, 50*time.Millisecond, 200*time.Millisecond
+	if l.Rate == 0 {
+		l.Rate = 200
+	}
+	l.Warmup, l.Duration = 50*time.Millisecond, 200*time.Millisecond
 	return l.Run(t.Context())
 }
 
@@ -143,6 +152,8 @@ func TestLoadOverEveryProtocol(t *testing.T) {
 		{"h1 with gzip", false, Load{Protocol: "h1", Connections: 5, Gzip: true}},
 		{"h2 with gzip", true, Load{Connections: 3, Streams: 7, Gzip: true}},
 		{"h3 with gzip", true, Load{Protocol: "h3", Connections: 3, Streams: 7, Gzip: true}},
+		{"bursts", true, Load{Connections: 3, Streams: 7, Burst: 5}},
+		{"many topics", false, Load{Protocol: "h2c", Connections: 3, Streams: 200, Topics: 600, Burst: 2, Rate: 12_000}},
 		{"a replay", true, Load{Connections: 3, Streams: 7, Replay: 50}},
 		{"a replay with gzip", true, Load{Connections: 3, Streams: 7, Replay: 50, Gzip: true}},
 		{"a replay with gzip over h3", true, Load{Protocol: "h3", Connections: 3, Streams: 7, Replay: 50, Gzip: true}},
@@ -153,7 +164,8 @@ func TestLoadOverEveryProtocol(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := uint64(result.Subscribers) * result.Published; result.Delivered != want || want == 0 {
+			each := uint64(result.Subscribers / max(1, test.load.Topics))
+			if want := each * result.Published; result.Delivered != want || want == 0 {
 				t.Errorf("delivered %d of %d", result.Delivered, want)
 			}
 			if result.LatencyP50 == 0 || result.LatencyP99 < result.LatencyP50 {
@@ -195,6 +207,7 @@ func TestLoadRefusesNonsense(t *testing.T) {
 	for _, l := range []Load{
 		{URL: "ftp://x"}, {Connections: -1}, {Size: 5}, {Rate: -1}, {Protocol: "h1", Streams: 2},
 		{Protocol: "h2", URL: "http://127.0.0.1:1"}, {Protocol: "h2c", URL: "https://127.0.0.1:1"}, {Protocol: "h3", URL: "http://127.0.0.1:1"},
+		{Connections: 3, Pair: true}, {Connections: 4, Pair: true, Gzip: true}, {Burst: -1},
 	} {
 		if _, err := l.Run(t.Context()); err == nil {
 			t.Errorf("%+v ran", l)

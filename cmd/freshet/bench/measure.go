@@ -30,19 +30,30 @@ func (r *run) measure(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	defer p.close()
-	if r.Replay > 0 {
+	switch {
+	case r.Replay > 0:
 		return r.replay(ctx, p)
+	case r.Pair:
+		return r.pair(ctx, p)
 	}
 	return r.live(ctx, p)
 }
 
 // live subscribes, rests, and then publishes for the measured time.
 func (r *run) live(ctx context.Context, p *publisher) (*Result, error) {
+	empty, err := r.heap(ctx)
+	if err != nil {
+		return nil, err
+	}
 	bare := r.server()
 	if err := r.subscribe(ctx); err != nil {
 		return nil, err
 	}
 	idle := r.rest(ctx)
+	full, err := r.heap(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if err := p.publish(ctx, r.Warmup, r.tick); err != nil {
 		return nil, err
 	}
@@ -56,6 +67,13 @@ func (r *run) live(ctx context.Context, p *publisher) (*Result, error) {
 		result.ServerMemory = int64(idle.memory) - int64(bare.memory)
 		result.MemoryPerSubscriber = float64(result.ServerMemory) / float64(result.Subscribers)
 		result.MemoryPerConnection = float64(result.ServerMemory) / float64(r.Connections)
+	}
+	if result != nil && r.AdminURL != "" {
+		after, failed := r.heap(ctx)
+		if failed != nil {
+			return result, failed
+		}
+		result.weigh(empty, full, after)
 	}
 	return result, err
 }

@@ -18,10 +18,13 @@ type publisher struct {
 	rate      float64
 	size      int
 	lifelike  bool
+	burst     int
+	only      int // the topic that all events go to; < 0: every topic in turn
 	due       []dueTimes
-	bodies    []*io.PipeWriter
-	published []uint64 // events sent, by topic
-	next      int      // the topic whose turn it is
+	bodies    []*io.PipeWriter // one a topic, or none
+	posts     *poster          // for many topics, instead of bodies
+	published []uint64         // events sent, by topic
+	next      int              // the topic whose turn it is
 	buffer    []byte
 	answers   sync.WaitGroup
 	cancel    context.CancelFunc
@@ -32,11 +35,15 @@ type publisher struct {
 
 func (r *run) newPublisher(ctx context.Context) (*publisher, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	p := &publisher{rate: r.Rate, size: r.Size, lifelike: r.Lifelike, due: r.due, published: make([]uint64, r.Topics), cancel: cancel}
+	p := &publisher{rate: r.Rate, size: r.Size, lifelike: r.Lifelike, burst: r.Burst, only: -1, due: r.due, published: make([]uint64, r.Topics), cancel: cancel}
 	client := &http.Client{Transport: &http.Transport{
 		ForceAttemptHTTP2: true,
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: r.Insecure},
 	}}
+	if len(r.topics) > mostBodies {
+		p.posts = newPoster(ctx, client, r.PublishURL, r.Token, r.topics, p.failed)
+		return p, nil
+	}
 	for _, topic := range r.topics {
 		body, in := io.Pipe()
 		request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.PublishURL+"/events/"+topic, body)
@@ -65,21 +72,26 @@ func (p *publisher) refused(body *io.PipeReader, client *http.Client, request *h
 		}
 	}
 	if err != nil {
-		p.mu.Lock()
-		if p.fault == nil {
-			p.fault = err
-		}
-		p.mu.Unlock()
+		p.failed(err)
 		body.CloseWithError(err)
+	}
+}
+
+func (p *publisher) failed(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fault == nil {
+		p.fault = err
 	}
 }
 
 // publish sends events at the rate for so long; tick is called now and then.
 func (p *publisher) publish(ctx context.Context, duration time.Duration, tick func(published uint64, left time.Duration)) error {
 	began := time.Now()
-	interval := time.Duration(float64(time.Second) / p.rate)
+	bursts := p.rate / float64(p.burst)
+	interval := time.Duration(float64(time.Second) / bursts)
 	lastTick := began
-	for i := range int(duration.Seconds() * p.rate) {
+	for i := range int(duration.Seconds() * bursts) {
 		due := began.Add(time.Duration(i) * interval)
 		if wait := time.Until(due); wait > 0 {
 			select {
@@ -88,7 +100,7 @@ func (p *publisher) publish(ctx context.Context, duration time.Duration, tick fu
 			case <-time.After(wait):
 			}
 		}
-		if err := p.send(due); err != nil {
+		if err := p.send(due, p.burst); err != nil {
 			return err
 		}
 		if time.Since(lastTick) > 200*time.Millisecond {
@@ -101,27 +113,47 @@ func (p *publisher) publish(ctx context.Context, duration time.Duration, tick fu
 
 // fill sends n events to each topic at once.
 func (p *publisher) fill(n int) error {
-	for range n * len(p.bodies) {
-		if err := p.send(time.Now()); err != nil {
-			return err
+	const most = 100
+	for left := n; left > 0; left -= most {
+		for range p.published {
+			if err := p.send(time.Now(), min(left, most)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// send sends one event to the topic whose turn it is.
-func (p *publisher) send(due time.Time) error {
-	topic := p.next
-	p.next = (p.next + 1) % len(p.bodies)
-	p.published[topic]++
-	p.due[topic].add(p.published[topic], due.UnixNano())
-	p.buffer = append(p.buffer[:0], dataPrefix...)
-	p.buffer = appendData(p.buffer, p.published[topic], due.UnixNano(), p.size, p.lifelike)
-	p.buffer = append(p.buffer, blockEnd...)
+// send sends n events to the topic whose turn it is.
+func (p *publisher) send(due time.Time, n int) error {
+	topic := p.only
+	if topic < 0 {
+		topic = p.next
+		p.next = (p.next + 1) % len(p.published)
+	}
+	p.buffer = p.buffer[:0]
+	for range n {
+		p.published[topic]++
+		p.due[topic].add(p.published[topic], due.UnixNano())
+		p.buffer = append(p.buffer, dataPrefix...)
+		p.buffer = appendData(p.buffer, p.published[topic], due.UnixNano(), p.size, p.lifelike)
+		p.buffer = append(p.buffer, blockEnd...)
+	}
+	if p.posts != nil {
+		p.posts.send(topic, p.buffer)
+		return p.refusal()
+	}
 	if _, err := p.bodies[topic].Write(p.buffer); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
 	return nil
+}
+
+// refusal is the first there was.
+func (p *publisher) refusal() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.fault
 }
 
 func (p *publisher) sum() (n uint64) {
@@ -137,6 +169,9 @@ func (p *publisher) close() {
 		body.Close()
 	}
 	impatient := time.AfterFunc(2*time.Second, p.cancel)
+	if p.posts != nil {
+		p.posts.close()
+	}
 	p.answers.Wait()
 	impatient.Stop()
 	p.cancel()

@@ -16,6 +16,7 @@ type Result struct {
 	Connections int    `json:"connections"`
 	Streams     int    `json:"streams_per_connection"`
 	Subscribers int    `json:"subscribers"`
+	Topics      int    `json:"topics"`
 	Published   uint64 `json:"published"`
 	EventSize   int    `json:"event_bytes"`
 
@@ -41,6 +42,14 @@ type Result struct {
 	MemoryPerSubscriber float64 `json:"server_memory_per_subscriber_bytes,omitempty"`
 	MemoryPerConnection float64 `json:"server_memory_per_connection_bytes,omitempty"`
 
+	HeapPerSubscriber float64 `json:"server_heap_per_subscriber_bytes,omitempty"` // after a garbage collection, at rest
+	HeapOfEvents      int64   `json:"server_heap_of_events_bytes,omitempty"`      // after another at the end: what the events left
+	GzipMemory        int64   `json:"server_gzip_memory_bytes,omitempty"`         // the relay's gauge of what compress.memory bounds
+	GzipRefused       uint64  `json:"server_gzip_refused,omitempty"`              // events not compressed for want of it
+
+	Identity *Form `json:"identity,omitempty"` // of a pair
+	Gzip     *Form `json:"gzip,omitempty"`
+
 	Beside *Result `json:"beside,omitempty"` // of a small load on another topic meanwhile
 
 	measured uint64 // deliveries between the two snapshots
@@ -51,7 +60,7 @@ type Result struct {
 func (r *run) result(p *publisher, before, after tally, elapsed time.Duration) *Result {
 	result := &Result{
 		Protocol: r.Protocol, TLS: r.secure != nil, Connections: r.Connections, Streams: r.Streams,
-		Subscribers: r.Connections * r.Streams, Published: p.sum(), EventSize: r.Size,
+		Subscribers: r.Connections * r.Streams, Topics: r.Topics, Published: p.sum(), EventSize: r.Size,
 		Delivered: after.delivered, Expected: r.expected(p), Lost: after.lost, Doubled: after.doubled, Gaps: after.gaps,
 		Foreign: after.foreign, Broken: r.broken.Load(), BytesReceived: after.bytes,
 		measured: after.delivered - before.delivered,
@@ -96,6 +105,14 @@ func (r *Result) Print(w io.Writer) {
 	row("published", "%d events of %d bytes", r.Published, r.EventSize)
 	row("delivered", "%d of %d: %d lost, %d doubled, %d gaps, %d broken connections", r.Delivered, r.Expected, r.Lost, r.Doubled, r.Gaps, r.Broken)
 	row("rate", "%.0f deliveries/s", r.DeliveryRate)
+	if r.Delivered > 0 {
+		row("received", "%.0f bytes for an event, %d compressed streams decoded", float64(r.BytesReceived)/float64(r.Delivered), r.Decoded)
+	}
+	for _, f := range []*Form{r.Identity, r.Gzip} {
+		if f != nil {
+			row(f.Name, "%.3f us of server CPU a delivery, %.0f bytes, p50 %s  p99 %s", f.ServerCPU, f.Bytes, human(f.LatencyP50), human(f.LatencyP99))
+		}
+	}
 	row("latency", "p50 %s  p90 %s  p99 %s  max %s", human(r.LatencyP50), human(r.LatencyP90), human(r.LatencyP99), human(r.LatencyMax))
 	if r.ServerCPU > 0 {
 		row("server CPU", "%.3f us a delivery", r.ServerCPU)
@@ -103,6 +120,9 @@ func (r *Result) Print(w io.Writer) {
 	row("generator CPU", "%.3f us a delivery", r.ClientCPU)
 	if r.ServerMemory != 0 {
 		row("server memory", "%.2f KiB a subscriber, %.2f KiB a connection", r.MemoryPerSubscriber/1024, r.MemoryPerConnection/1024)
+	}
+	if r.HeapPerSubscriber != 0 {
+		row("server heap", "%.0f bytes a subscriber, %d bytes of events", r.HeapPerSubscriber, r.HeapOfEvents)
 	}
 	table.Flush()
 }

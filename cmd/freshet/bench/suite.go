@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -44,7 +45,7 @@ func (s Suite) Run(ctx context.Context) error {
 	table := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
 	defer table.Flush()
 	fmt.Fprintln(table, "case\tmeasured\tmust reach\t")
-	for _, c := range suiteCases {
+	for _, c := range slices.Concat(suiteCases, gzipCases) {
 		if !strings.Contains(c.name, s.Filter) {
 			continue
 		}
@@ -71,6 +72,9 @@ func (s *suiteRun) one(ctx context.Context, c suiteCase) (*Result, error) {
 		load.URL = load.PublishURL
 	}
 	load.ServerPID, load.Insecure, load.Progress = server.process.Process.Pid, true, s.Log
+	if c.heap {
+		load.AdminURL = "http://" + server.admin
+	}
 	if load.Duration == 0 {
 		load.Duration = s.Each
 	}
@@ -107,8 +111,8 @@ func freeAddresses() (public, plain, admin string, err error) {
 
 // A server is a freshet process of one case.
 type server struct {
-	process       *exec.Cmd
-	public, plain string
+	process              *exec.Cmd
+	public, plain, admin string
 }
 
 func (s *suiteRun) start(ctx context.Context, settings []string) (*server, error) {
@@ -125,7 +129,7 @@ func (s *suiteRun) start(ctx context.Context, settings []string) (*server, error
 	if err := process.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", s.Program, err)
 	}
-	running := &server{process: process, public: public, plain: plain}
+	running := &server{process: process, public: public, plain: plain, admin: admin}
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		conn, err := net.DialTimeout("tcp", public, time.Second)
 		if err == nil {

@@ -13,16 +13,15 @@ type suiteCase struct {
 	load     Load
 	settings []string // of the relay, "key=value"
 	beside   bool     // measure the delay of another topic with one subscriber meanwhile
+	heap     bool     // have the relay collect its garbage, and look at its heap
 	kernel   bool     // measure the kernel's own cost of the same bytes right after
 	row      func(*Result, *suiteRun) string
 }
 
 // The names that other rows refer to.
 const (
-	oneEach       = "1,000 TLS h2 connections, 1 stream each"
-	lifelike      = "10,000 streams of lifelike events, 100 a connection"
-	lifelikeAlone = "1,000 streams of lifelike events, 1 a connection"
-	uncoalesced   = "1,000 TLS h2 connections, 200 events/s"
+	oneEach     = "1,000 TLS h2 connections, 1 stream each"
+	uncoalesced = "1,000 TLS h2 connections, 200 events/s"
 )
 
 var suiteCases = []suiteCase{
@@ -34,13 +33,9 @@ var suiteCases = []suiteCase{
 	{name: uncoalesced, load: Load{Connections: 1000, Rate: 200}, row: cpuShown},
 	{name: "the same with topics.coalesce 10ms", load: Load{Connections: 1000, Rate: 200}, settings: []string{"topics.coalesce=10ms"}, row: againstUncoalesced},
 	{name: "replay of 1,000 events to 10,000 streams", load: Load{Connections: 10, Streams: 1000, Replay: 1000, Rate: 1, Duration: 2 * time.Second}, beside: true, row: replayed},
-	{name: lifelike, load: Load{Connections: 100, Streams: 100, Rate: 20, Idle: 10 * time.Second, Lifelike: true}, row: cpuShown},
-	{name: "the same lifelike events with gzip", load: Load{Connections: 100, Streams: 100, Rate: 20, Idle: 10 * time.Second, Lifelike: true, Gzip: true}, row: againstPlain(lifelike)},
-	{name: lifelikeAlone, load: Load{Connections: 1000, Rate: 20, Idle: 10 * time.Second, Lifelike: true}, row: cpuShown},
-	{name: "the same lifelike events, 1 a connection, with gzip", load: Load{Connections: 1000, Rate: 20, Idle: 10 * time.Second, Lifelike: true, Gzip: true}, row: againstPlain(lifelikeAlone)},
 	{name: "10,000 HTTP/1.1 subscribers", load: Load{Connections: 10_000, Protocol: "h1", Rate: 5}, row: cpuShown},
-	{name: "10,000 idle TLS h2 connections", load: idle(Load{Connections: 10_000}), row: memoryAtMost(10)},
-	{name: "100,000 idle streams", load: idle(Load{Connections: 100, Streams: 1000}), row: memoryAtMost(0.4)},
+	{name: idleConnections, load: idle(Load{Connections: 10_000}), heap: true, row: memoryAtMost(10)},
+	{name: idleStreams, load: idle(Load{Connections: 100, Streams: 1000}), heap: true, row: memoryAtMost(0.4)},
 	{name: "1,000,000 idle streams", load: idle(Load{Connections: 1000, Streams: 1000, Sources: 4}), row: memoryAtMost(0.4)},
 }
 
@@ -91,20 +86,6 @@ func againstUncoalesced(r *Result, s *suiteRun) string {
 	}
 	return fmt.Sprintf("%.2f us a delivery = %.2fx that without, p99 %s\tless CPU\t%s",
 		r.ServerCPU, r.ServerCPU/without.ServerCPU, human(r.LatencyP99), mark(r.ServerCPU < without.ServerCPU))
-}
-
-// againstPlain compares a compressed load with the same one that is not.
-func againstPlain(name string) func(*Result, *suiteRun) string {
-	return func(r *Result, s *suiteRun) string {
-		plain, ok := s.found[name]
-		if !ok {
-			return cpuShown(r, s)
-		}
-		cpu, memory := r.ServerCPU/plain.ServerCPU, r.MemoryPerSubscriber/plain.MemoryPerSubscriber
-		bytes := float64(r.BytesReceived) / float64(r.Delivered) / (float64(plain.BytesReceived) / float64(plain.Delivered))
-		return fmt.Sprintf("%.2f us a delivery = %.2fx, %.0f B each = %.2fx, memory %.2f KiB = %.2fx, %d streams decoded\t<= 1.1x\t%s",
-			r.ServerCPU, cpu, float64(r.BytesReceived)/float64(r.Delivered), bytes, r.MemoryPerSubscriber/1024, memory, r.Decoded, mark(cpu <= 1.1 && r.verdict() == nil))
-	}
 }
 
 func otherTopic(r *Result, _ *suiteRun) string {
