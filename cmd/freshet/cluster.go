@@ -147,9 +147,11 @@ func (m *membership) Opened(topic string, head agree.Position) { m.relay.LogOpen
 func (m *membership) Forget(topic string) { m.relay.LogForget(topic) }
 
 func (m *membership) Replace(r agree.Replace) {
-	lineage := make([]ringbuf.Branch, len(r.Lineage))
+	var lineage []ringbuf.Branch
 	for i, span := range r.Lineage {
-		lineage[i] = ringbuf.Branch{Epoch: span.Epoch, First: span.First}
+		if i+1 == len(r.Lineage) || r.Lineage[i+1].First > span.First { // else no event is of that epoch
+			lineage = append(lineage, ringbuf.Branch{Epoch: span.Epoch, First: span.First})
+		}
 	}
 	m.relay.LogReplace(r.Topic, relay.Replacement{
 		Base: r.Base, Lineage: lineage, Entries: placed(r.Entries),
@@ -179,5 +181,5 @@ func routeOf(r agree.Route) relay.Route {
 	found := [...]ringbuf.Found{
 		agree.Known: ringbuf.Known, agree.Evicted: ringbuf.Evicted, agree.Ahead: ringbuf.Ahead, agree.Unknown: ringbuf.Unknown,
 	}
-	return relay.Route{Found: found[r.Found], After: r.After, Skip: r.Skip}
+	return relay.Route{Found: found[r.Found], After: r.After, Skip: r.Skip, Lost: r.Lost, Missing: r.Missing}
 }
