@@ -22,23 +22,14 @@ import (
 // know in its own words.
 //
 //	relay --Logs: Open, Close, Resume, Trim, Commit, End--> membership --> cluster.Node
-//	relay <--LogOpened, LogShow, LogReplace, LogForget----- membership <-- cluster.Rings
+//	relay <--LogOpened, LogShow, LogReplace, ...----------- membership <-- cluster.Rings
 type membership struct {
 	*cluster.Node // Commit, End, Open, Close and Trim are as the relay wants them
 
 	// Static after construction.
-	relay logShower     // set by connect, before Run
+	relay *relay.Relay  // set by connect, before Run
 	drain time.Duration // how long topics may take to move when this relay leaves
 	ended chan struct{} // closed when Run returns
-}
-
-// logShower is the relay's side of relay.Logs.
-type logShower interface {
-	LogOpened(topic string, head ringbuf.Position)
-	LogShow(topic string, entries []relay.Placed)
-	LogReplace(topic string, r relay.Replacement)
-	LogMerged(topic string, route func(ringbuf.Place) relay.Route)
-	LogForget(topic string)
 }
 
 var roles = map[string]agree.Role{"any": agree.Any, "hub": agree.Hub, "edge": agree.Edge}
@@ -62,7 +53,7 @@ func openCluster(c *config.Config, log *slog.Logger, metrics prometheus.Register
 }
 
 // connect says where topics are shown. It must be called before Run.
-func (m *membership) connect(r logShower) { m.relay = r }
+func (m *membership) connect(r *relay.Relay) { m.relay = r }
 
 // errJoining is why a relay does not take subscribers yet.
 var errJoining = errors.New("not ready: joining the cluster")

@@ -76,8 +76,9 @@ the topics that it owns, stands by for, or has subscribers of.`,
 
 // adminClient asks a relay's admin listener.
 type adminClient struct {
-	base string
-	raw  io.Writer // answers are copied here instead of read; nil: read
+	base   string
+	raw    io.Writer    // answers are copied here instead of read; nil: read
+	client *http.Client // nil: the default one
 }
 
 const mostAnswer = 16 << 20 // bytes of an answer: a thousand members are a few hundred KiB
@@ -89,7 +90,7 @@ func (a *adminClient) get(ctx context.Context, path string, answer any) error {
 	if err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := cmp.Or(a.client, http.DefaultClient).Do(req)
 	if err != nil {
 		var failed *url.Error
 		if errors.As(err, &failed) {

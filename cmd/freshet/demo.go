@@ -31,12 +31,16 @@ func init() {
 over HTTP, as an origin would. The page at the URL that it prints follows them with two
 EventSource streams; pull the plug there and see that nothing is missing afterwards.
 
+-relays 3 plays on a cluster of three relays, each a process of its own, behind a front that
+hands each browser to one of them; a button on the page kills the one that owns the prices.
+
 It takes what "run" takes. An address that is in use gives way to a free port.
 -self-signed alone listens with TLS on ` + demoPublic + `, where browsers speak HTTP/2.`,
 		define: func(flags *flag.FlagSet) action {
 			d := &demonstration{settings: defineSettings(flags)}
 			flags.Uint64Var(&d.seed, "seed", demoSeed, "play the show of seed `N`: the same seed, the same show")
 			flags.Float64Var(&d.pace, "pace", 1, "play it `X` times as fast")
+			flags.IntVar(&d.relays, "relays", 1, "play on a cluster of `N` relays")
 			flags.Var(&d.hosts, "host", "answer for the page under this `NAME` too; repeatable")
 			return func(ctx context.Context, t *terminal, args []string) error {
 				if err := noArguments(args); err != nil {
@@ -53,12 +57,19 @@ type demonstration struct {
 	settings *settingFlags
 	seed     uint64
 	pace     float64
+	relays   int
 	hosts    repeated
 }
+
+// mostRelays bounds the demo's cluster: each relay is a process, and a card on the page.
+const mostRelays = 9
 
 func (d *demonstration) run(ctx context.Context, t *terminal) error {
 	if !(d.pace >= 0.1 && d.pace <= 50) { // so that it is true of NaN
 		return &usageError{text: fmt.Sprintf("-pace %g is not between 0.1 and 50", d.pace)}
+	}
+	if d.relays < 1 || d.relays > mostRelays {
+		return &usageError{text: fmt.Sprintf("-relays %d is not between 1 and %d", d.relays, mostRelays)}
 	}
 	conf, err := d.load(t)
 	if err != nil {
@@ -77,6 +88,9 @@ func (d *demonstration) run(ctx context.Context, t *terminal) error {
 		origin.Token = conf.Publish.Tokens[0]
 	}
 	page := &demo.Page{Origin: origin, Hosts: append(d.hosts, conf.TLS.SelfSigned.Names...)}
+	if d.relays > 1 {
+		return d.runFleet(ctx, t, conf, origin, page, log)
+	}
 	s, err := openService(conf, log, page.Handler())
 	if err != nil {
 		return err

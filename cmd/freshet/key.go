@@ -24,11 +24,15 @@ then both, the new one first; then the new one alone, restarting one relay after
 				if err := noArguments(args); err != nil {
 					return err
 				}
-				var key [32]byte
-				rand.Read(key[:]) // it never fails
-				_, err := fmt.Fprintln(t.stdout, config.FormatKey(key))
+				_, err := fmt.Fprintln(t.stdout, newKey())
 				return err
 			}
 		},
 	})
+}
+
+func newKey() string {
+	var key [32]byte
+	rand.Read(key[:]) // it never fails
+	return config.FormatKey(key)
 }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"runtime/debug"
 	"sync"
 )
@@ -20,9 +22,13 @@ The flags win over FRESHET_... variables, these over the file, that over the def
 "freshet config" prints every key.`,
 		define: func(flags *flag.FlagSet) action {
 			settings := defineSettings(flags)
+			asChild := flags.Bool("until-stdin-ends", false, "stop when standard input ends too, as a child's does when its parent is gone")
 			return func(ctx context.Context, t *terminal, args []string) error {
 				if err := noArguments(args); err != nil {
 					return err
+				}
+				if *asChild {
+					ctx = untilEnds(ctx, t.stdin)
 				}
 				return runRelay(ctx, t, settings)
 			}
@@ -63,4 +69,15 @@ func runRelay(ctx context.Context, t *terminal, settings *settingFlags) error {
 	}
 	log.Info("stopped", "why", context.Cause(ctx))
 	return nil
+}
+
+// untilEnds returns a context that ends with what r has to read. The goroutine that reads
+// lasts as long as r does, which here is the process's standard input.
+func untilEnds(ctx context.Context, r io.Reader) context.Context {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		io.Copy(io.Discard, r)
+		cancel(errors.New("standard input ended"))
+	}()
+	return ctx
 }

@@ -75,18 +75,18 @@ func (s *service) openRelay(rc relay.Config, registry *prometheus.Registry, page
 	if s.certificate != nil {
 		rc.TLS = s.certificate.config()
 	}
-	if len(s.feeds.templates) > 0 {
-		rc.Upstream = s.feeds
-	}
 	rc.AdminPages = s.clusterPages()
-	if s.member != nil {
-		rc.Ready = s.member.ready
+	switch {
+	case s.member != nil:
+		rc.Logs, rc.Ready = s.member, s.member.ready
+	case len(s.feeds.templates) > 0:
+		rc.Upstream = s.feeds
 	}
 	if s.relay, err = relay.New(rc); err != nil {
 		return err
 	}
-	if shower, ok := any(s.relay).(logShower); ok && s.member != nil {
-		s.member.connect(shower)
+	if s.member != nil {
+		s.member.connect(s.relay)
 	}
 	return s.feeds.connect(s.relay, s.relay)
 }

@@ -21,7 +21,7 @@ func TestRelayConfigIsComplete(t *testing.T) {
 	c.Listen.AdminHosts = []string{"b"}
 	rc := reflect.ValueOf(relayConfig(c))
 	// These are the service's to set, or the cluster's.
-	others := []string{"Public", "HTTP3", "TLS", "Plain", "AdminListener", "Pages", "AdminPages", "Upstream", "Committer", "Ready", "Log", "Metrics"}
+	others := []string{"Public", "HTTP3", "TLS", "Plain", "AdminListener", "Pages", "AdminPages", "Upstream", "Committer", "Logs", "Ready", "Log", "Metrics"}
 	for i := range rc.NumField() {
 		name := rc.Type().Field(i).Name
 		field := rc.Field(i)

@@ -26,6 +26,10 @@ type Page struct {
 	// that nobody knows, and the page says so.
 	Subscribers func() int
 
+	// Cluster is the relays behind the page. Nil means that there is one, the
+	// page's own.
+	Cluster Cluster
+
 	// Hosts are names under which the page may be asked for, without port,
 	// besides localhost, names below it, and IP addresses. A page of another
 	// site can make its own name point at 127.0.0.1, but not at these.
@@ -38,6 +42,7 @@ type status struct {
 	Run         string        `json:"run"`
 	Subscribers *int          `json:"subscribers"` // null: not known
 	Topics      []topicStatus `json:"topics"`
+	Relays      []Relay       `json:"relays,omitempty"`
 }
 
 type topicStatus struct {
@@ -59,7 +64,8 @@ func (p *Page) Handler() http.Handler {
 	})
 	mux.Handle("GET /demo/", http.StripPrefix("/demo/", assets))
 	mux.HandleFunc("GET /demo/status", p.status)
-	return p.guard(mux)
+	mux.HandleFunc("POST /demo/kill", p.kill)
+	return p.guard(http.NewCrossOriginProtection().Handler(mux))
 }
 
 // guard refuses foreign names and closes the page to everything it does not need.
@@ -90,7 +96,7 @@ func (p *Page) knows(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || slices.Contains(p.Hosts, host)
 }
 
-func (p *Page) status(w http.ResponseWriter, _ *http.Request) {
+func (p *Page) status(w http.ResponseWriter, r *http.Request) {
 	run, sent := p.Origin.Progress()
 	s := status{Run: run}
 	for _, topic := range Topics {
@@ -99,6 +105,9 @@ func (p *Page) status(w http.ResponseWriter, _ *http.Request) {
 	if p.Subscribers != nil {
 		n := p.Subscribers()
 		s.Subscribers = &n
+	}
+	if p.Cluster != nil {
+		s.Relays = p.Cluster.Relays(r.URL.Query().Get("page"))
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")

@@ -2,6 +2,7 @@
 
 import { Clock, Stream } from "/demo/stream.js";
 import { drawMatch, drawShare, drawWire, Tape } from "/demo/draw.js";
+import { Relays } from "/demo/relays.js";
 
 const UNPLUGGED = 8000; // ms, unless somebody plugs in again before
 const PATIENCE = 10000; // ms that a replay may take before the page calls it a loss
@@ -16,6 +17,8 @@ const matches = new Map(); // pitch to what its card shows
 const shares = new Map(); // symbol to what its row shows
 const wire = []; // the latest headlines
 const delays = []; // ms, of the latest live events
+const page = Math.random().toString(36).slice(2); // by this name the demo tells who serves it
+const relays = new Relays({ page, counts: broken, changed: () => { poll.soon(0); draw("facts"); } });
 const unpainted = []; // when the events were sent that the next frame shows
 
 let sent = new Map(); // topic to the origin's count, by its latest status
@@ -34,6 +37,7 @@ const handler = {
       if (delays.length > 60) delays.shift();
       unpainted.push(data.sent);
     }
+    relays.heard(stream.topic, now, data.sent);
     if (stream.topic === "demo/scores") take.match(type, data, replayed);
     else take.share(type, data, replayed);
     tapes.get(stream.topic).add(data, weight(type, data), replayed && !!episode);
@@ -204,18 +208,19 @@ async function poll() {
   const asked = performance.now();
   let answer = null;
   try {
-    const response = await fetch("/demo/status", { cache: "no-store", signal: AbortSignal.timeout(4000) });
+    const response = await fetch(`/demo/status?page=${page}`, { cache: "no-store", signal: AbortSignal.timeout(4000) });
     const answered = performance.now(); // headers are here; the time in the body is older by no more
     answer = await response.json();
     clock.sample(answer.now, asked, answered);
-    subscribers = answer.subscribers;
+    relays.update(answer.relays ?? []);
+    subscribers = answer.relays ? answer.relays.reduce((sum, r) => sum + r.subscribers, 0) : answer.subscribers;
     sent = new Map(answer.topics.map((t) => [t.topic, t.sent]));
     silent = 0;
     if (episode) for (const s of streams) if (s.state !== "live") tapes.get(s.topic).expect(answer.run, sent.get(s.topic));
   } catch {
     silent++;
   }
-  poll.soon(episode ? 300 : 2000);
+  poll.soon(episode || relays.takeover?.waiting ? 300 : relays.list.length ? 1000 : 2000);
   draw("facts");
   return answer;
 }
@@ -270,6 +275,7 @@ function paintFacts() {
   document.body.dataset.plug = episode ? episode.phase : "in";
   paintPill();
   paintVerdict();
+  paintRelays();
 
   const sorted = [...delays].sort((a, b) => a - b);
   $("delay").textContent = sorted.length ? milliseconds(sorted[sorted.length >> 1]) : "–";
@@ -277,7 +283,7 @@ function paintFacts() {
   $("delays").setAttribute("d", path(delays.slice(-50), 100, 24, 0, Math.max(4, sorted.at(-3) ?? 0)));
   $("subscribers").textContent = subscribers === null ? "–" : number.format(subscribers);
   const here = streams.filter((s) => s.state === "live").length;
-  $("subscribers-note").textContent = `streams on this relay, ${here || "none"} of them here`;
+  $("subscribers-note").textContent = `streams on ${relays.list.length ? "these relays" : "this relay"}, ${here || "none"} of them here`;
   const received = streams.reduce((sum, s) => sum + s.ledger.received, 0);
   $("events").textContent = number.format(received);
   $("protocol").textContent = names[protocol] ?? (protocol || "–");
@@ -285,6 +291,24 @@ function paintFacts() {
 
   const crowded = silent > 1 && protocol === "http/1.1" && here === streams.length;
   notice(crowded ? "A browser opens six connections to a host over HTTP/1.1, all tabs together, and they seem to be used up. Close another tab of this demo, or start it with TLS." : "");
+}
+
+function paintRelays() {
+  $("relays").hidden = !relays.list.length;
+  if (!relays.list.length) return;
+  relays.draw($("fleet"), $("relay"));
+  const [kind, text] = relays.sentence(number);
+  $("takeover").dataset.kind = kind;
+  if ($("takeover").textContent !== text) $("takeover").textContent = text;
+  $("kill").disabled = !relays.ready || !!relays.takeover?.waiting;
+  $("kill-text").textContent = relays.owner ? `Kill ${relays.owner}` : "Kill the owner";
+}
+
+// broken counts what no topic may ever have.
+function broken() {
+  const sum = { missing: 0, doubled: 0, disordered: 0 };
+  for (const s of streams) for (const key of Object.keys(sum)) sum[key] += counts(s)[key];
+  return sum;
 }
 
 function notice(text) {
@@ -390,17 +414,20 @@ async function main() {
   let answer = null;
   while (!(answer = await poll())?.run) await new Promise((done) => setTimeout(done, 500));
   for (const { topic, types } of answer.topics) {
-    const stream = new Stream({ topic, types, backlog: BACKLOG[topic] ?? 50, clock, handler });
+    const stream = new Stream({ topic, types, backlog: BACKLOG[topic] ?? 50, page: answer.relays && page, clock, handler });
     streams.push(stream);
     tapes.set(topic, new Tape($("tapes"), stream));
   }
   for (const s of streams) s.open();
   $("plug").addEventListener("click", () => (episode ? plugIn() : pull()));
+  $("kill").addEventListener("click", () => relays.kill(clock.now()));
 }
 
 // For tests, and for the curious at the console.
 window.freshetDemo = {
-  pull, plugIn,
+  pull, plugIn, kill: () => relays.kill(clock.now()),
+  get relays() { return relays.list; },
+  get takeover() { return relays.takeover; },
   get plug() { return episode ? episode.phase : "in"; },
   get verdict() { return verdict; },
   get protocol() { return protocol; },

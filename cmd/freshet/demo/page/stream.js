@@ -77,14 +77,15 @@ export class Stream {
   #again = 0;
 
   // handler: event(stream, type, data, replayed), gap(stream, data), state(stream)
-  constructor({ topic, types, backlog, clock, handler }) {
-    Object.assign(this, { topic, types, backlog, clock, handler });
+  // page: the name by which the demo tells which relay serves it, if there are several
+  constructor({ topic, types, backlog, page, clock, handler }) {
+    Object.assign(this, { topic, types, backlog, page, clock, handler });
   }
 
   open() {
     clearTimeout(this.#again);
     const query = this.lastId ? `last_event_id=${encodeURIComponent(this.lastId)}` : `from=-${this.backlog}`;
-    const source = new EventSource(`/events/${this.topic}?${query}`);
+    const source = new EventSource(`/events/${this.topic}?${query}${this.page ? `&page=${this.page}` : ""}`);
     this.#source = source;
     this.#become("connecting");
 
