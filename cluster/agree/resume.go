@@ -1,6 +1,11 @@
 package agree
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"freshet/ringbuf"
+)
 
 // resume is a subscriber that came with an id.
 type resume struct {
@@ -50,7 +55,7 @@ func (r *Relay) settleResume(t *topic, s *resume) (Route, bool) {
 	case s.reach.IsZero():
 		s.reach = r.now.Add(r.cfg.Reach)
 	}
-	route, late := t.log.routeID(s.id), !r.now.Before(s.until) || !s.reach.IsZero() && !r.now.Before(s.reach)
+	route, late := t.routeID(s.id), !r.now.Before(s.until) || !s.reach.IsZero() && !r.now.Before(s.reach)
 	switch {
 	case route.Found == Known && (t.opened || late): // whichever log may replace this one: Replace goes on from here
 		return route, true
@@ -80,9 +85,9 @@ func (r *Relay) settleResume(t *topic, s *resume) (Route, bool) {
 		if t.staged != nil {
 			route = t.staged.routeID(s.id)
 		}
-		return route, route.Found == Unknown && r.certain(t, s)
+		return route, route.Found == Unknown && r.certain(t, s) && r.settled(t)
 	}
-	if s.there != nil && s.there.Found == Unknown && t.staged == nil {
+	if s.there != nil && s.there.Found == Unknown && t.staged == nil && r.settled(t) {
 		return route, true
 	}
 	to := t.source()
@@ -93,6 +98,31 @@ func (r *Relay) settleResume(t *topic, s *resume) (Route, bool) {
 		s.asked = false
 	}
 	return Route{}, false
+}
+
+// settled says that the log has been whole for as long as a resume waits: right after a heal, what is unknown may be about
+// to be merged.
+func (r *Relay) settled(t *topic) bool { return !r.now.Before(t.settled.Add(r.cfg.Reach)) }
+
+// routeID finds the way in the log that is shown. While that is a branch that lost, a client may come from the canonical
+// log: it has seen there what was merged of this branch.
+func (t *topic) routeID(id string) Route {
+	rt := t.log.routeID(id)
+	p, err := ringbuf.ParsePlace(id)
+	if t.staged == nil || rt.Found != Known || rt.Lost == (Position{}) || err != nil {
+		return rt
+	}
+	at, _, found := t.staged.chart().path(p.At)
+	if found != Known {
+		return rt
+	}
+	for _, e := range t.log.after(rt.After, t.log.head()) {
+		if seq, merged := t.staged.former[e.Position]; merged && seq <= at && !slices.Contains(rt.Skip, e.Seq) {
+			rt.Skip = append(rt.Skip, e.Seq)
+		}
+	}
+	slices.Sort(rt.Skip)
+	return rt
 }
 
 // certain says that this relay has made sure that it is the owner still, since it was asked.

@@ -14,10 +14,10 @@ type checker struct {
 	first    map[string]map[string][]*node  // topic -> key -> holders when it was first shown
 	lives    map[string]map[string][]int
 	acked    map[string]map[string]bool
-	lonely   map[string]map[string]bool       // committed by a relay that was alone
-	gone     map[string]map[string]int        // how often all who held it were killed
-	entries  map[string]map[Position]Entry    // as first shown
-	spots    map[string]map[string][]Position // topic -> key -> where it was committed on its own, merged copies left out
+	lonely   map[string]map[string]bool         // committed by a relay that was alone
+	gone     map[string]map[string]int          // how often all who held it were killed
+	entries  map[string]map[Position]Entry      // as first shown
+	born     map[string]map[Position][]Position // Former when it was first shown
 	evicted  map[string]map[Position]bool
 	promises map[string]Refuse // relay/life/topic -> highest promise
 	claims   map[string]uint64
@@ -26,6 +26,7 @@ type checker struct {
 	repeats  map[string]int // why a client saw an event twice
 	refusals map[Outcome]int
 	gaps     int
+	losses   int // see passedOver
 	replaced int
 	acks     int
 }
@@ -34,7 +35,7 @@ func newChecker(w *world) *checker {
 	return &checker{
 		w: w, places: map[string]map[Position]string{}, first: map[string]map[string][]*node{},
 		lives: map[string]map[string][]int{},
-		acked: map[string]map[string]bool{}, gone: map[string]map[string]int{}, entries: map[string]map[Position]Entry{}, spots: map[string]map[string][]Position{}, evicted: map[string]map[Position]bool{}, lonely: map[string]map[string]bool{}, promises: map[string]Refuse{},
+		acked: map[string]map[string]bool{}, gone: map[string]map[string]int{}, entries: map[string]map[Position]Entry{}, born: map[string]map[Position][]Position{}, evicted: map[string]map[Position]bool{}, lonely: map[string]map[string]bool{}, promises: map[string]Refuse{},
 		claims: map[string]uint64{}, ackLife: map[string]int{}, notices: map[string]int{}, repeats: map[string]int{}, refusals: map[Outcome]int{},
 	}
 }
@@ -117,11 +118,16 @@ func (c *checker) gap(s *subscriber, rt Route, came bool) {
 		c.fail("%s was told at %s that %q of %s is unknown, and it is there", s.name, s.node.name, s.id, s.topic)
 	}
 	const settled = 6 * time.Second // two owners of one topic have met by then
-	healed := true
+	healed, owners := true, 0
+	for _, o := range c.w.nodes {
+		if x := o.topicOf(s.topic); x != nil && (x.role == owner || x.role == sealed) {
+			owners++
+		}
+	}
 	for _, o := range c.w.nodes {
 		if x := o.topicOf(s.topic); x == nil || x.role != owner && x.role != sealed {
 			continue
-		} else if c.w.touch(s.node, o) > 3*time.Second && knows(x.target()) {
+		} else if owners == 1 && c.w.touch(s.node, o) > 3*time.Second && knows(x.target()) {
 			c.fail("%s was told at %s that %q of %s is unknown, and its owner %s knows it", s.name, s.node.name, s.id, s.topic, o.name)
 		}
 		for _, other := range c.w.nodes {
@@ -210,9 +216,7 @@ func (c *checker) shown(n *node, topic string, entries []Entry, held string) {
 		}
 		places[e.Position] = e.Key
 		sub(c.entries, topic)[e.Position] = e
-		if len(e.Former) == 0 {
-			sub(c.spots, topic)[e.Key] = append(sub(c.spots, topic)[e.Key], e.Position)
-		}
+		sub(c.born, topic)[e.Position] = e.Former
 		shower, n, t := n.name, n, n.r.topics[topic]
 		for _, o := range c.w.nodes { // an owner that shows its own lost branch still commits without showing
 			if ot := o.topicOf(topic); t.role != owner && t.role != sealed && ot != nil && (ot.role == owner || ot.role == sealed) &&
@@ -406,6 +410,7 @@ func (c *checker) forgotten(topic, key string) bool {
 //   - the client went on by an origin's id of an event that stood on two branches (guarantee 5's last sentence), or
 //   - it went on by any origin's id while it carried what it had seen on the other side, which such an id cannot, or
 //   - both sides of a partition committed it on their own, and the client went from one side to the other meanwhile, or
+//   - the ring of the branch that the client came from had let the event go before that branch was merged, or
 //   - the client had seen three sides of two partitions, of which a Place names two.
 func (c *checker) transcript(s *subscriber, l *Log) {
 	if s.state != reading {
@@ -420,7 +425,6 @@ func (c *checker) transcript(s *subscriber, l *Log) {
 		j, twice := seen[e.Key]
 		seen[e.Key] = i
 		if twice {
-			spots := len(sub(c.spots, s.topic)[e.Key])
 			switch {
 			case sub(c.gone, s.topic)[e.Key] > 0:
 				c.repeats["died"]++
@@ -428,8 +432,10 @@ func (c *checker) transcript(s *subscriber, l *Log) {
 				c.repeats["origin id"]++
 			case s.between(j, i, forgot):
 				c.repeats["origin id after crossing"]++
-			case s.between(j, i, crossed) && spots > 1:
+			case s.between(j, i, crossed) && c.apart(s.topic, s.seen[j].Position, e.Position):
 				c.repeats["both sides"]++
+			case s.between(j, i, crossed) && sub(c.evicted, s.topic)[s.seen[j].Position]:
+				c.repeats["evicted"]++
 			case s.between(j, i, dropped):
 				c.repeats["three sides"]++
 			default:
@@ -460,6 +466,10 @@ func (c *checker) transcript(s *subscriber, l *Log) {
 		}) {
 			continue
 		}
+		if c.passedOver(s, e) {
+			c.losses++
+			continue
+		}
 		c.fail("%s never saw %s (%v, formerly %v) of %s; it began at %v and stands at %v on %s", s.name, e.Key, e.Position, e.Former, s.topic, s.start, s.place, s.node.name)
 		return
 	}
@@ -474,4 +484,34 @@ func (c *checker) twofold(topic, id string) bool {
 		}
 	}
 	return n > 1
+}
+
+// passedOver says that a client came by an origin's id of an event that both sides of a partition had committed, and that
+// the other event comes before it here.
+func (c *checker) passedOver(s *subscriber, e Entry) bool {
+	return slices.ContainsFunc(s.edges, func(x edge) bool {
+		if x.kind != byOriginID || x.at < s.gap {
+			return false
+		}
+		var places []Position
+		for p, o := range sub(c.entries, s.topic) {
+			if o.ID == x.id {
+				places = append(places, p)
+			}
+		}
+		for _, p := range places {
+			for _, q := range places {
+				if c.apart(s.topic, p, q) && e.Seq <= max(p.Seq, q.Seq) {
+					return true
+				}
+			}
+		}
+		return false
+	})
+}
+
+// apart says that an event was committed at two places neither of which knew of the other.
+func (c *checker) apart(topic string, a, b Position) bool {
+	born := sub(c.born, topic)
+	return a != b && !slices.Contains(born[a], b) && !slices.Contains(born[b], a)
 }

@@ -133,6 +133,8 @@ type subscriber struct {
 	gap    int      // index into seen where the last gap was told
 	edges  []edge
 	origin bool // id is one that the origin set
+	// What was seen on another branch went with the event that id is of; an id that the origin set cannot tell.
+	carried bool
 }
 
 // edge is an index into a transcript where a client went on without knowing all that it had seen.
@@ -200,7 +202,7 @@ func (s *subscriber) opened() {
 func (s *subscriber) restart(g *ring) {
 	s.cursor, s.skip, s.lost, s.missing = g.base, nil, Position{}, false
 	s.start = s.node.r.topics[s.topic].log.position(g.base)
-	s.place, s.id, s.origin = Place{At: s.start}, s.start.String(), false
+	s.place, s.id, s.origin, s.carried = Place{At: s.start}, s.start.String(), false, false
 }
 
 // follow goes on as the relay says.
@@ -218,7 +220,7 @@ func (s *subscriber) follow(rt Route, came bool) {
 	switch {
 	case came && s.origin: // what it crossed before is forgotten, as is on which branch it saw the event
 		s.edge(byOriginID)
-		if s.place.Lost != (Position{}) {
+		if s.carried {
 			s.edge(forgot)
 		}
 		s.place = Place{At: l.position(rt.After)}
@@ -251,6 +253,7 @@ func (s *subscriber) read(g *ring) {
 			continue // the client is sent nothing, so its id stays
 		}
 		s.fresh = false
+		s.carried = s.lost != (Position{})
 		s.seen = append(s.seen, e)
 		if s.id, s.origin = e.ID, e.ID != ""; !s.origin {
 			s.id = s.place.String()

@@ -376,6 +376,7 @@ func runSeeds(from, n int, m mutation, failed func(seed uint64, f string)) map[s
 				for k, v := range w.check.repeats {
 					total["repeat "+k] += v
 				}
+				total["passed over"] += w.check.losses
 				total["acks"] += w.check.acks
 				total["gaps"] += w.check.gaps
 				total["replaced"] += w.check.replaced

@@ -46,6 +46,7 @@ type topic struct {
 
 	open, pinned bool      // wanted by local subscribers; by this relay itself
 	opened       bool      // Opened was decided
+	settled      time.Time // since when the log is whole, under one owner; zero: it is not
 	idle         time.Time // since when nobody wants it
 	quiet        time.Time // since when nothing new was shown
 
@@ -160,6 +161,11 @@ func (r *Relay) reconcile(t *topic) {
 
 // announce tells this process what changed in the topic's standing.
 func (r *Relay) announce(t *topic) {
+	if !r.whole(t) {
+		t.settled = time.Time{}
+	} else if t.settled.IsZero() {
+		t.settled = r.now
+	}
 	if !t.opened && r.whole(t) {
 		t.opened = true
 		r.decide(Opened{t.name, t.log.position(t.log.visible)})
