@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,6 +35,8 @@ type Links struct {
 	up      func(peer string)
 	down    func(peer string)
 	receive func(peer string, m agree.Message)
+
+	about func(ctx context.Context, topic string) (TopicStatus, bool, error) // what this relay knows, for others' operators
 
 	mu    sync.Mutex // guards peers and what is in each; held for moments, never while calling out
 	peers map[string]*peer
@@ -240,20 +243,7 @@ func (ls *Links) keep(ctx context.Context, name, address string) {
 
 // connect opens one link and carries it.
 func (ls *Links) connect(ctx context.Context, name, address string) error {
-	protocols := new(http.Protocols)
-	scheme := "https"
-	transport := &http.Transport{
-		Protocols:   protocols,
-		DialContext: ls.dial,
-		HTTP2:       &http.HTTP2Config{MaxReceiveBufferPerStream: 4 << 20, MaxReceiveBufferPerConnection: 4 << 20},
-	}
-	if ls.identity != nil {
-		protocols.SetHTTP2(true)
-		transport.TLSClientConfig = ls.identity.client(name)
-	} else {
-		scheme = "http"
-		protocols.SetUnencryptedHTTP2(true)
-	}
+	transport, scheme := ls.transport(name)
 	defer transport.CloseIdleConnections()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -287,14 +277,34 @@ func (ls *Links) connect(ctx context.Context, name, address string) error {
 	})
 }
 
+// transport makes requests of one relay's links listener.
+func (ls *Links) transport(name string) (t *http.Transport, scheme string) {
+	t = &http.Transport{
+		Protocols:   new(http.Protocols),
+		DialContext: ls.dial,
+		HTTP2:       &http.HTTP2Config{MaxReceiveBufferPerStream: 4 << 20, MaxReceiveBufferPerConnection: 4 << 20},
+	}
+	if ls.identity == nil {
+		t.Protocols.SetUnencryptedHTTP2(true)
+		return t, "http"
+	}
+	t.Protocols.SetHTTP2(true)
+	t.TLSClientConfig = ls.identity.client(name)
+	return t, "https"
+}
+
 func (ls *Links) introduce(h http.Header) {
 	h.Set(headerRelay, ls.name)
 	h.Set(headerProcess, strconv.FormatUint(ls.process, 36))
 	h.Set(headerProtocol, strconv.Itoa(Protocol))
 }
 
-// ServeHTTP takes links that others open.
+// ServeHTTP takes links that others open, and answers their questions about topics.
 func (ls *Links) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if topic, ok := strings.CutPrefix(r.URL.Path, aboutPath); ok && r.Method == http.MethodGet {
+		ls.tell(w, r, topic)
+		return
+	}
 	name := r.Header.Get(headerRelay)
 	switch {
 	case r.URL.Path != linkPath || r.Method != http.MethodPost || r.ProtoMajor != 2:

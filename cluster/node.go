@@ -226,6 +226,7 @@ func (n *Node) Run(ctx context.Context) error {
 		receive: func(peer string, m agree.Message) {
 			n.post(func() { n.relay.Receive(n.now, peer, m) })
 		},
+		about: n.Topic,
 	}
 	n.members = &Members{
 		Name: n.Name, Cluster: n.Cluster, Gossip: n.Gossip, Join: n.Join, Keys: n.Keys, Region: n.Region, Role: n.Role,

@@ -44,14 +44,15 @@ type LinkStatus struct {
 type TopicStatus struct {
 	Topic     string         `json:"topic"`
 	Owner     string         `json:"owner"`
-	Standby   string         `json:"standby"` // empty: known to the owner only
-	Role      string         `json:"role"`    // of this relay
+	Standby   string         `json:"standby"` // empty: none, or the owner was not asked
+	Role      string         `json:"role"`    // of this relay: follower, standby, candidate, owner, sealed; none: it does not hold the topic
 	Alone     bool           `json:"alone,omitempty"`
 	Parent    string         `json:"parent,omitempty"`
 	Parents   []RegionParent `json:"regional_parents"`
 	Followers []string       `json:"followers"`
 	Oldest    string         `json:"oldest"`
-	Head      string         `json:"head"`
+	Head      string         `json:"head"`                 // newest that is shown here
+	OwnerHead string         `json:"owner_head,omitempty"` // and at the owner
 	Tail      uint64         `json:"uncommitted"`
 	Lineage   []SpanStatus   `json:"lineage"`
 	Merging   int            `json:"merging,omitempty"`
@@ -84,7 +85,7 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 	return s, nil
 }
 
-// Topic describes a topic; ok is false if nothing is known of it here.
+// Topic describes a topic as it is known here; ok is false if nothing is. See TopicAnywhere.
 func (n *Node) Topic(ctx context.Context, topic string) (s TopicStatus, ok bool, err error) {
 	type found struct {
 		agree.Description
