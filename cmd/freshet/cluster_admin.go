@@ -45,12 +45,12 @@ func (s *service) clusterPages() http.Handler {
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), adminPatience)
 		defer cancel()
-		status, known, err := s.member.Topic(ctx, topic)
+		status, known, err := s.member.TopicAnywhere(ctx, topic)
 		switch {
 		case err != nil:
 			writeProblem(w, http.StatusServiceUnavailable, err.Error())
 		case !known:
-			writeProblem(w, http.StatusNotFound, "nothing is known of the topic "+topic+" here: it has no subscriber at this relay, and is owned by another, or there is no such topic")
+			writeProblem(w, http.StatusNotFound, "nobody owns the topic "+topic+": nothing was published to it, or it is long idle and forgotten")
 		default:
 			writeJSON(w, http.StatusOK, status)
 		}

@@ -34,8 +34,8 @@ DELAY is there and back; QUIET is since something was last heard, which is never
 a second for long; PENDING is what the other has not taken yet.
 
 With "topic NAME": who owns the topic and who stands by, which relay of each region the
-others there follow, what is kept, and where each epoch of its log begins. A relay knows
-the topics that it owns, stands by for, or has subscribers of.`,
+others there follow, what is kept, and where each epoch of its log begins. Any relay can
+be asked, for it asks the owner.`,
 		define: func(flags *flag.FlagSet) action {
 			admin := flags.String("admin", "", "the `URL` of a relay's admin listener (or FRESHET_ADMIN; default "+defaultAdmin+")")
 			asJSON := flags.Bool("json", false, "print what the relay answers")
@@ -166,12 +166,10 @@ func writeTopic(w io.Writer, s cluster.TopicStatus) error {
 		fact("standby", "none: nobody else may own it")
 	case s.Standby != "":
 		fact("standby", "%s", s.Standby)
-	case s.Role == "follower":
-		fact("standby", "not known here: ask the owner")
 	default:
-		fact("standby", "none yet")
+		fact("standby", "none yet, or not known")
 	}
-	fact("here", "%s", s.Role)
+	fact("this relay", "%s", s.Role)
 	if s.Parent != "" {
 		fact("follows", "%s", s.Parent)
 	}
@@ -183,6 +181,9 @@ func writeTopic(w io.Writer, s cluster.TopicStatus) error {
 	}
 	fact("oldest kept", "%s", s.Oldest)
 	fact("newest", "%s", s.Head)
+	if s.OwnerHead != "" && s.OwnerHead != s.Head {
+		fact("newest at the owner", "%s", s.OwnerHead)
+	}
 	if s.Tail > 0 {
 		fact("not committed yet", "%d", s.Tail)
 	}

@@ -47,7 +47,7 @@ func TestWriteTopic(t *testing.T) {
 		}, `topic              scores/match-42
 owner              a
 standby            b
-here               owner
+this relay         owner
 regional parent    a (no region)
 regional parent    c (north)
 followed by        b, c
@@ -56,14 +56,15 @@ newest             2-9
 not committed yet  3
 lineage            1-1 > 2-5
 `},
-		{cluster.TopicStatus{Topic: "t", Owner: "a", Role: "follower", Parent: "b", Oldest: "1-1", Head: "1-2"}, `topic        t
-owner        a
-standby      not known here: ask the owner
-here         follower
-follows      b
-oldest kept  1-1
-newest       1-2
-lineage      none
+		{cluster.TopicStatus{Topic: "t", Owner: "a", Role: "follower", Parent: "b", Oldest: "1-1", Head: "1-2", OwnerHead: "1-4"}, `topic                t
+owner                a
+standby              none yet, or not known
+this relay           follower
+follows              b
+oldest kept          1-1
+newest               1-2
+newest at the owner  1-4
+lineage              none
 `},
 	} {
 		var out strings.Builder
