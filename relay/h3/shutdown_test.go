@@ -3,13 +3,10 @@ package h3
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -133,71 +130,5 @@ func TestStopBeforeAnybodyCame(t *testing.T) {
 	p.Stop()
 	if took := time.Since(began); took > patience/2 {
 		t.Errorf("took %v", took)
-	}
-}
-
-// Thousands that come and go leave nothing.
-func TestChurn(t *testing.T) {
-	conns := 2000
-	if testing.Short() {
-		conns = 200
-	}
-	p := serve(t, nil, nil)
-	churn := func(n int) {
-		var wg sync.WaitGroup
-		slots := make(chan struct{}, 32)
-		for i := range n {
-			slots <- struct{}{}
-			wg.Go(func() {
-				defer func() { <-slots }()
-				packets := listen(t, "127.0.0.1:0")
-				defer packets.Close()
-				tr := &quic.Transport{Conn: packets}
-				defer tr.Close()
-				ctx, cancel := context.WithTimeout(context.Background(), patience)
-				defer cancel()
-				q, err := tr.Dial(ctx, p.addr, p.clientTLS(), &quic.Config{})
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				c := &client{t: t, conn: q, http: newClientConn(q), url: "https://localhost"}
-				res, err := c.do(ctx, http.MethodGet, "/topic", nil)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if i%2 == 0 {
-					res.Body.Close()
-				}
-				q.CloseWithError(0x100, "")
-			})
-		}
-		wg.Wait()
-		within(t, "all have left", func() bool { return p.Stats().Connections == 0 && p.topic.open() == 0 })
-		p.topic.mu.Lock()
-		p.topic.bodies = nil
-		p.topic.mu.Unlock()
-	}
-	heap := func() uint64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
-	churn(conns / 4)
-	before := runtime.NumGoroutine()
-	memory := heap()
-	churn(conns)
-	within(t, "goroutines are as before", func() bool { return runtime.NumGoroutine() <= before })
-	within(t, "memory is as before", func() bool { return heap() < memory+uint64(conns)*512 })
-	if n := p.topic.fanout.Streams(); n != 0 {
-		t.Errorf("%d streams are left", n)
-	}
-	for _, l := range p.loops {
-		if l.conns.Load() != 0 {
-			t.Errorf("%s", fmt.Sprint(l.conns.Load(), " connections are left in a loop"))
-		}
 	}
 }
