@@ -51,6 +51,9 @@ type Receipt struct {
 func (r *Relay) commit(ctx context.Context, topic, key string, number uint64, events ...ringbuf.Entry) (Receipt, error) {
 	if c := r.config.Committer; c != nil {
 		id, count, fresh, err := c.Commit(ctx, topic, key, number, events)
+		if status(err) == http.StatusConflict && key != "" {
+			err = conflict(keyField(key))
+		}
 		return Receipt{ID: id, Count: count, Duplicate: fresh == 0}, err
 	}
 	t, problem := r.topics.use(topic, publishing)

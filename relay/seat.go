@@ -50,7 +50,7 @@ func (st seat) unknown() seat { return st.found(st.log.ring.Oldest(), ringbuf.Un
 
 // found begins where the ring says.
 func (st seat) found(at ringbuf.Cursor, f ringbuf.Found) seat {
-	st.cursor = at
+	st.cursor, st.gap = at, ""
 	if f != ringbuf.Known {
 		st.cursor, st.gap = st.log.ring.Oldest(), gapOf(f)
 	}
