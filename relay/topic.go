@@ -72,11 +72,22 @@ func (t *topic) over(now time.Time) bool {
 // weigh accounts for what the ring holds, after a change under mu. The caller
 // lets the relay relieve its memory when it holds mu no more.
 func (t *topic) weigh() {
-	f := int64(t.ring().Footprint())
+	f := t.takes(t.ring())
 	if t.coming != nil {
-		f += int64(t.coming.Footprint())
+		f += t.takes(t.coming)
 	}
 	t.relay.topics.memory.Add(f - t.footprint.Swap(f))
+}
+
+// takes returns the memory of a ring, and of what those who agree on its log keep
+// besides: the events' bytes once more, and the books on each.
+func (t *topic) takes(ring *ringbuf.Ring) int64 {
+	const books = 512 // bytes an event
+	n := ring.Footprint()
+	if t.relay.config.Logs != nil {
+		n += ring.Bytes() + ring.Len()*books
+	}
+	return int64(n)
 }
 
 // expire forgets the events that are too old.
