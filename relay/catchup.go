@@ -75,7 +75,7 @@ func (cs *catchups) get(s *subscriber) *catchup {
 
 // set says what the subscriber has to catch up with; nil = nothing any more.
 func (cs *catchups) set(s *subscriber, c *catchup) {
-	s.catching = c != nil
+	s.setCatching(c != nil)
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	switch {
@@ -106,7 +106,7 @@ func (s *subscriber) catchUp(ring *ringbuf.Ring, max int) bool {
 			s.lapped(ring, at)
 			return true
 		case !ok:
-			return len(s.private) > 0
+			return len(s.private()) > 0
 		case c.passes(e.At.Seq):
 			s.cursor = next
 			if c.over() {
@@ -114,11 +114,11 @@ func (s *subscriber) catchUp(ring *ringbuf.Ring, max int) bool {
 				return true
 			}
 			continue
-		case len(s.private) > 0 && len(s.private)+len(e.Wire) > max:
+		case len(s.private()) > 0 && len(s.private())+len(e.Wire) > max:
 			return true
 		}
 		s.cursor = next
-		s.private = c.appendEvent(s.private, &e)
+		s.say(c.appendEvent(s.private(), &e))
 		s.count(1, 0)
 	}
 }
@@ -137,7 +137,7 @@ func (c *catchup) appendEvent(dst []byte, e *ringbuf.Event) []byte {
 // take goes on in the log that is shown now.
 func (s *subscriber) take(log *shownLog) {
 	turns, known := log.since(s.version)
-	torn := s.sent > 0 && log.read(s.version) != log.ring
+	torn := s.sent() > 0 && log.read(s.version) != log.ring
 	s.version = log.version
 	if torn {
 		s.reason = eventLost
@@ -145,7 +145,7 @@ func (s *subscriber) take(log *shownLog) {
 	}
 	all := &s.topic.catchups
 	var c *catchup
-	if s.catching {
+	if s.catching() {
 		c = all.get(s)
 	}
 	if !known {
@@ -169,7 +169,7 @@ func (s *subscriber) take(log *shownLog) {
 		}
 		s.cursor, c = ringbuf.CursorAfter(r.After), catchupOf(r)
 	}
-	if c != nil || s.catching {
+	if c != nil || s.catching() {
 		all.set(s, c)
 	}
 }
@@ -177,7 +177,7 @@ func (s *subscriber) take(log *shownLog) {
 // miss goes on with the oldest event there is, and says so.
 func (s *subscriber) miss(ring *ringbuf.Ring, lastEventID string, why reason) {
 	s.cursor = ring.Oldest()
-	s.private = s.appendGap(nil, ring, lastEventID, why)
+	s.say(s.appendGap(nil, ring, lastEventID, why))
 }
 
 func gapOf(f ringbuf.Found) reason {

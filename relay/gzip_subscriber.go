@@ -8,11 +8,11 @@ import (
 )
 
 // A gzipSubscriber is a subscriber whose client takes gzip. Its stream says the
-// same; see gzipstream for how. private holds what is framed already, and sent
-// counts bytes of the stored form of the event at the cursor.
+// same; see gzipstream for how. What is private is framed already, and what was
+// sent of the event at the cursor is counted in its stored form.
 type gzipSubscriber struct {
 	subscriber
-	stream gzipstream.Stream // owned by the loop
+	sum ringbuf.Sum // of the stream's text; owned by the loop
 }
 
 // fillPatience is how long one who joins in the past waits for what nobody has
@@ -29,14 +29,14 @@ func newGzipSubscriber(t *topic, who *address, from start, at seat) (*gzipSubscr
 	patience := time.NewTimer(fillPatience)
 	defer patience.Stop()
 	at.log.ring.StartDeflated(t.relay.deflater, s.cursor, patience.C)
-	s.private = s.stream.Open(nil, at.log.ring, s.cursor, s.private)
+	s.say(s.stream.Open(nil, &s.sum, at.log.ring, s.cursor, s.private()))
 	return s, how
 }
 
 // Next is subscriber.Next, compressed.
 func (s *gzipSubscriber) Next(max int) (p []byte, end bool) {
 	for {
-		if len(s.private) > 0 {
+		if len(s.private()) > 0 {
 			return s.takePrivate(max)
 		}
 		if s.reason != staying {
@@ -48,20 +48,20 @@ func (s *gzipSubscriber) Next(max int) (p []byte, end bool) {
 			s.turn(log)
 			continue
 		}
-		if s.catching {
+		if s.catching() {
 			something := s.catchUp(ring, max)
 			s.stream.Lapped() // not all that it passed is in the stream
 			switch {
 			case something:
 				s.frame(ring)
 			case s.leave(ring):
-				s.private = s.stream.End(nil, ring, s.cursor, s.private)
+				s.say(s.stream.End(nil, &s.sum, ring, s.cursor, s.private()))
 			default:
 				return nil, false
 			}
 			continue
 		}
-		if s.sent > 0 {
+		if s.sent() > 0 {
 			if p := s.part(ring, max); p != nil {
 				return p, false
 			}
@@ -79,14 +79,13 @@ func (s *gzipSubscriber) Next(max int) (p []byte, end bool) {
 			if ring.Lag(s.cursor) > 0 || !s.leave(ring) {
 				return nil, false
 			}
-			s.private = s.stream.End(nil, ring, s.cursor, s.private)
+			s.say(s.stream.End(nil, &s.sum, ring, s.cursor, s.private()))
 		case len(p) <= max:
 			s.countForm(shared, events)
 			s.count(events, len(p))
 			return p, false
 		case s.topic.relay.held.take(len(p) - max):
-			rest := p[max:]
-			s.private, s.rest = append([]byte(nil), rest...), int32(len(rest))
+			s.hold(p[max:])
 			s.countForm(shared, 1)
 			s.count(1, max)
 			return p[:max], false
@@ -102,8 +101,8 @@ func (s *gzipSubscriber) Next(max int) (p []byte, end bool) {
 
 // frame puts private text into the stream.
 func (s *gzipSubscriber) frame(ring *ringbuf.Ring) {
-	if len(s.private) > 0 {
-		s.private = s.stream.Private(nil, ring, s.cursor, s.private)
+	if text := s.private(); len(text) > 0 {
+		s.say(s.stream.Private(nil, &s.sum, ring, s.cursor, text))
 	}
 }
 
@@ -116,7 +115,7 @@ func (s *gzipSubscriber) turn(log *shownLog) {
 			from.StopDeflated()
 		}
 		log.ring.StartDeflated(s.topic.relay.deflater, log.ring.Latest(), nil)
-	} else if at == s.cursor {
+	} else if at == s.cursor && len(s.private()) == 0 {
 		return
 	}
 	s.stream.Lapped()
@@ -126,17 +125,17 @@ func (s *gzipSubscriber) turn(log *shownLog) {
 // part sends more of the stored form of the event at the cursor; nil if that is
 // gone.
 func (s *gzipSubscriber) part(ring *ringbuf.Ring, max int) []byte {
-	p, done, lost := s.stream.Part(ring, &s.cursor, int(s.sent), max)
+	p, done, lost := s.stream.Part(ring, &s.cursor, s.sent(), max)
 	if lost > 0 {
 		s.reason = eventLost
 		return nil
 	}
 	if done {
-		s.sent = 0
+		s.setSent(0)
 		s.countForm(false, 1)
 		s.count(1, len(p))
 	} else {
-		s.sent += int32(len(p))
+		s.setSent(s.sent() + len(p))
 		s.count(0, len(p))
 	}
 	return p

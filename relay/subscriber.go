@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"freshet/origin/sse"
+	"freshet/relay/gzipstream"
 	"freshet/relay/netloop"
 	"freshet/ringbuf"
 )
@@ -31,19 +32,17 @@ type subscriber struct {
 	who   *address
 
 	// owned by the loop
-	cursor  ringbuf.Cursor
-	private []byte // goes before the ring's; immutable
-	rest    int32  // how much of private is the held rest of an event
-	sent    int32  // bytes of the event at cursor that were sent, where its rest is not held
+	cursor ringbuf.Cursor
+	aside  *aside // nil = nothing
 
 	// static after Start; here because there are millions of these
 	lot  uint16 // the place in the order of being sent away
 	loop uint8  // whose counters count it
 
 	// owned by the loop
-	reason   leaving
-	catching bool   // it has a catchup
-	version  uint16 // of the topic's log, that cursor is in
+	reason  leaving
+	version uint16            // of the topic's log, that cursor is in
+	stream  gzipstream.Stream // a gzipSubscriber's; here because here is room
 }
 
 // leaving is why the stream is about to end.
@@ -85,14 +84,13 @@ func (s *subscriber) begin(from start, at seat) joined {
 		if sse.UsableID(from.resume) {
 			id = from.resume
 		}
-		s.private = appendOpen(nil, retry, id)
-		s.private = s.appendGap(s.private, ring, from.resume, at.gap)
+		s.say(s.appendGap(appendOpen(nil, retry, id), ring, from.resume, at.gap))
 		return joinedGap
 	case from.resume != "":
-		s.private = appendOpen(nil, retry, from.resume)
+		s.say(appendOpen(nil, retry, from.resume))
 		return joinedReplay
 	}
-	s.private = appendOpen(nil, retry, before)
+	s.say(appendOpen(nil, retry, before))
 	if from.from == fromLive {
 		return joinedLive
 	}
@@ -125,7 +123,7 @@ func (s *subscriber) Start(loop int) {
 // nothing now; end means that nothing comes after them.
 func (s *subscriber) Next(max int) (p []byte, end bool) {
 	for {
-		if len(s.private) > 0 {
+		if len(s.private()) > 0 {
 			return s.takePrivate(max)
 		}
 		if s.reason != staying {
@@ -136,23 +134,23 @@ func (s *subscriber) Next(max int) (p []byte, end bool) {
 			s.take(log)
 			continue
 		}
-		if s.catching {
+		if s.catching() {
 			if !s.catchUp(log.ring, max) && !s.leave(log.ring) {
 				return nil, false
 			}
 			continue
 		}
-		at := s.cursor
-		run, events, lost := log.ring.Next(&s.cursor, max+int(s.sent))
+		at, sent := s.cursor, s.sent()
+		run, events, lost := log.ring.Next(&s.cursor, max+sent)
 		switch {
 		case events > 0:
-			if run = run[s.sent:]; len(run) > max {
+			if run = run[sent:]; len(run) > max {
 				return s.cut(at, run, max), false
 			}
-			s.sent = 0
+			s.setSent(0)
 			s.count(events, len(run))
 			return run, false
-		case lost > 0 && s.sent > 0:
+		case lost > 0 && sent > 0:
 			s.reason = eventLost
 		case lost > 0:
 			s.lapped(log.ring, at)
@@ -163,17 +161,17 @@ func (s *subscriber) Next(max int) (p []byte, end bool) {
 }
 
 func (s *subscriber) takePrivate(max int) (p []byte, end bool) {
-	p = s.private
+	p = s.private()
 	if len(p) > max {
 		p = p[:max]
 	}
-	s.private = s.private[len(p):]
-	if len(s.private) == 0 {
-		s.private = nil
+	rest := s.private()[len(p):]
+	s.say(rest)
+	if len(rest) == 0 {
 		s.letGo()
 	}
 	s.count(0, len(p))
-	return p, s.private == nil && s.reason != staying
+	return p, len(rest) == 0 && s.reason != staying
 }
 
 // cut sends the first part of an event that is too large for now. The rest is
@@ -184,21 +182,14 @@ func (s *subscriber) takePrivate(max int) (p []byte, end bool) {
 func (s *subscriber) cut(at ringbuf.Cursor, event []byte, max int) []byte {
 	rest := event[max:]
 	if s.topic.relay.held.take(len(rest)) {
-		s.private, s.rest, s.sent = append([]byte(nil), rest...), int32(len(rest)), 0
+		s.hold(rest)
 		s.count(1, max)
 	} else {
-		s.cursor, s.sent = at, s.sent+int32(max)
+		s.cursor = at
+		s.setSent(s.sent() + max)
 		s.count(0, max)
 	}
 	return event[:max]
-}
-
-// letGo gives back what was held of an event.
-func (s *subscriber) letGo() {
-	if s.rest > 0 {
-		s.topic.relay.held.give(int(s.rest))
-		s.rest = 0
-	}
 }
 
 // lapped goes on from the newest event: a client that cannot keep up is better
@@ -206,7 +197,7 @@ func (s *subscriber) letGo() {
 func (s *subscriber) lapped(r *ringbuf.Ring, at ringbuf.Cursor) {
 	last := r.ID(r.Before(at))
 	s.cursor = r.Last(1)
-	s.private = s.appendGap(nil, r, last, gapLapped)
+	s.say(s.appendGap(nil, r, last, gapLapped))
 }
 
 // leave lets the subscriber go if its lot has come, now that it stands at the
@@ -217,14 +208,14 @@ func (s *subscriber) leave(r *ringbuf.Ring) bool {
 	case lot < t.pace.Load():
 		s.reason = topicEnded
 		if t.relay.config.Logs == nil { // else the end is an event of the log
-			s.private = appendEnd(nil, t.name, r.Before(s.cursor).String())
+			s.say(appendEnd(nil, t.name, r.Before(s.cursor).String()))
 		}
 	case lot < t.relay.pace.Load():
 		// One line, and no blank line after it: a retry counts as soon as its
 		// line is read, and a block without an id would clear what the client
 		// remembers.
 		s.reason = relayDrains
-		s.private = sse.AppendRetry(nil, t.relay.retry())
+		s.say(sse.AppendRetry(nil, t.relay.retry()))
 	default:
 		return false
 	}
@@ -237,7 +228,7 @@ var heartbeat = []byte(":\n")
 
 // Heartbeat returns what to send after a silence, or nil inside an event.
 func (s *subscriber) Heartbeat() []byte {
-	if len(s.private) > 0 || s.sent > 0 || s.reason != staying {
+	if len(s.private()) > 0 || s.sent() > 0 || s.reason != staying {
 		return nil
 	}
 	return heartbeat
@@ -248,7 +239,7 @@ func (s *subscriber) Heartbeat() []byte {
 func (s *subscriber) Close(cause error) {
 	r := s.topic.relay
 	s.letGo()
-	if s.catching {
+	if s.catching() {
 		s.topic.catchups.set(s, nil)
 	}
 	why := leftGone

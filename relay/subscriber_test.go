@@ -288,8 +288,8 @@ func TestSubscriberNextAllocatesNothing(t *testing.T) {
 
 // Subscribers are counted in millions.
 func TestSubscriberIsSmall(t *testing.T) {
-	if size := unsafe.Sizeof(subscriber{}); size > 64 {
-		t.Errorf("a subscriber takes %d bytes, want at most 64", size)
+	if size := unsafe.Sizeof(subscriber{}); size > 48 {
+		t.Errorf("a subscriber takes %d bytes, want at most 48", size)
 	}
 }
 

@@ -8,47 +8,58 @@ import (
 	"freshet/ringbuf"
 )
 
-// A Stream is where one subscriber's gzip stream is. The zero Stream has not begun. Its methods are for
+// A Stream is where one subscriber's gzip stream is. The zero Stream has not begun. The sum of its text is
+// apart, for the caller to lay out: there are millions of both. Its methods are for
 // rings on which the caller has called StartDeflated, and not yet StopDeflated.
 type Stream struct {
-	sum    ringbuf.Sum
-	own    uint16 // of the last bytes of output, how many are the log's last before the cursor; at most mostOwn
-	adrift bool   // the sum is lost
+	// The lowest bit: the sum is lost. The others, as a number that is even: of the last bytes of output, at least how
+	// many are the log's last before the cursor; at most mostOwn.
+	state uint16
 }
 
 // mostOwn is above every window that a ringbuf.Deflater may have.
-const mostOwn = math.MaxUint16
+const mostOwn = math.MaxUint16 &^ 1
+
+func (s *Stream) own() int     { return int(s.state &^ 1) }
+func (s *Stream) adrift() bool { return s.state&1 != 0 }
+
+func (s *Stream) setOwn(n int) { s.state = s.state&1 | uint16(min(n, mostOwn))&^1 }
+func (s *Stream) lose()        { s.state |= 1 }
 
 // header begins a member: no name, no time, unknown system (RFC 1952, section 2.3).
 var header = []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}
 
 // Open appends the beginning of the stream, and text, which is private to the
 // subscriber. It will go on from c.
-func (s *Stream) Open(dst []byte, r *ringbuf.Ring, c ringbuf.Cursor, text []byte) []byte {
+func (s *Stream) Open(dst []byte, sum *ringbuf.Sum, r *ringbuf.Ring, c ringbuf.Cursor, text []byte) []byte {
 	if at, ok := r.SumAt(c); ok {
-		s.sum.Begin(at)
+		sum.Begin(at)
 	} else {
-		s.adrift = true
+		s.lose()
 	}
 	dst = slices.Grow(dst, len(header)+storedLen(len(text)))
-	return s.Private(append(dst, header...), r, c, text)
+	return s.Private(append(dst, header...), sum, r, c, text)
 }
 
 // Private appends text that only this subscriber gets, at c, which is where it
 // is in the log and goes on.
-func (s *Stream) Private(dst []byte, r *ringbuf.Ring, c ringbuf.Cursor, text []byte) []byte {
-	if !s.adrift {
-		at, ok := r.SumAt(c)
-		if s.adrift = !ok; ok {
-			s.sum.Text(at, text)
+func (s *Stream) Private(dst []byte, sum *ringbuf.Sum, r *ringbuf.Ring, c ringbuf.Cursor, text []byte) []byte {
+	if !s.adrift() {
+		if at, ok := r.SumAt(c); ok {
+			sum.Text(at, text)
+		} else {
+			s.lose()
 		}
 	}
-	s.own = 0
+	s.setOwn(0)
 	return appendStored(dst, text, 0, storedLen(len(text)))
 }
 
 // Lapped says that the cursor is moved without the text in between.
-func (s *Stream) Lapped() { s.own, s.adrift = 0, true }
+func (s *Stream) Lapped() {
+	s.setOwn(0)
+	s.lose()
+}
 
 // Next returns what comes next in the log at c, and moves c behind it: whole
 // events, as many as fit in max bytes, but at least one. So only a single event
@@ -60,7 +71,7 @@ func (s *Stream) Lapped() { s.own, s.adrift = 0, true }
 // shared says whether the bytes are the log's own.
 func (s *Stream) Next(r *ringbuf.Ring, c *ringbuf.Cursor, max int) (p []byte, shared bool, events int, lost uint64) {
 	room := max - storedLen(max) + max // what text of max bytes would need besides
-	run, shared, events, text, lost := r.NextDeflated(c, int(s.own), room)
+	run, shared, events, text, lost := r.NextDeflated(c, s.own(), room)
 	if events == 0 {
 		return nil, false, 0, lost
 	}
@@ -93,7 +104,7 @@ func (s *Stream) Part(r *ringbuf.Ring, c *ringbuf.Cursor, sent, max int) (p []by
 	return p, true, 0
 }
 
-func (s *Stream) add(text int) { s.own = uint16(min(int(s.own)+text, mostOwn)) }
+func (s *Stream) add(text int) { s.setOwn(s.own() + text) }
 
 // empty is a stored block without text.
 var empty = []byte{0, 0, 0, 0xff, 0xff}
@@ -103,16 +114,16 @@ var empty = []byte{0, 0, 0, 0xff, 0xff}
 func Heartbeat() []byte { return empty }
 
 // End appends private text at c, and the end of the stream.
-func (s *Stream) End(dst []byte, r *ringbuf.Ring, c ringbuf.Cursor, text []byte) []byte {
-	dst = s.Private(dst, r, c, text)
-	if s.adrift {
+func (s *Stream) End(dst []byte, sum *ringbuf.Sum, r *ringbuf.Ring, c ringbuf.Cursor, text []byte) []byte {
+	dst = s.Private(dst, sum, r, c, text)
+	if s.adrift() {
 		return dst
 	}
 	at, ok := r.SumAt(c)
 	if !ok {
 		return dst
 	}
-	crc, size := s.sum.Total(at)
+	crc, size := sum.Total(at)
 	dst = append(dst, 0x03, 0x00) // a final block with fixed codes and nothing in it
 	dst = binary.LittleEndian.AppendUint32(dst, crc)
 	return binary.LittleEndian.AppendUint32(dst, size)

@@ -32,6 +32,7 @@ func drawBody(t *rapid.T) []byte {
 type reader struct {
 	ring   *ringbuf.Ring
 	stream Stream
+	sum    ringbuf.Sum
 	cursor ringbuf.Cursor
 	rest   []byte // held, goes first
 	sent   int    // of the stored form of the event at cursor
@@ -46,7 +47,7 @@ type reader struct {
 func join(r *ringbuf.Ring, d *ringbuf.Deflater, c ringbuf.Cursor, text string) *reader {
 	r.StartDeflated(d, c, nil)
 	f := &reader{ring: r, cursor: c}
-	f.rest = f.stream.Open(nil, r, c, []byte(text))
+	f.rest = f.stream.Open(nil, &f.sum, r, c, []byte(text))
 	f.want.WriteString(text)
 	return f
 }
@@ -109,7 +110,7 @@ func (f *reader) pull(max int, hold bool) bool {
 }
 
 func (f *reader) private(text string) {
-	f.rest = f.stream.Private(f.rest, f.ring, f.cursor, []byte(text))
+	f.rest = f.stream.Private(f.rest, &f.sum, f.ring, f.cursor, []byte(text))
 	f.want.WriteString(text)
 }
 
@@ -231,7 +232,7 @@ func scenario(t *rapid.T) {
 			g := *f // the end of it, without ending it
 			g.got = *bytes.NewBuffer(bytes.Clone(f.got.Bytes()))
 			g.want = *bytes.NewBuffer(bytes.Clone(f.want.Bytes()))
-			g.got.Write(g.stream.End(nil, r, g.cursor, []byte("event: freshet.end\n\n")))
+			g.got.Write(g.stream.End(nil, &g.sum, r, g.cursor, []byte("event: freshet.end\n\n")))
 			g.want.WriteString("event: freshet.end\n\n")
 			if err := g.check(!f.lapped); err != nil {
 				t.Fatal(err)
@@ -354,8 +355,9 @@ func TestNothingIsAllocatedInStep(t *testing.T) {
 		r.Append(ringbuf.Entry{Body: fmt.Appendf(nil, "data: {\"event\":%d}\n", i)})
 	}
 	var s Stream
+	var sum ringbuf.Sum
 	c := r.Oldest()
-	s.Open(nil, r, c, nil)
+	s.Open(nil, &sum, r, c, nil)
 	for range 100 {
 		s.Next(r, &c, 1000)
 	}

@@ -73,14 +73,15 @@ func TestPackedReadsWhatRelaysSend(t *testing.T) {
 		cursor := ring.Oldest()
 		ring.StartDeflated(d, cursor, nil)
 		var stream gzipstream.Stream
-		sent := stream.Open(nil, ring, cursor, []byte(opening))
+		var sum ringbuf.Sum
+		sent := stream.Open(nil, &sum, ring, cursor, []byte(opening))
 		var want tally
 		pull := func() {
 			for {
 				p, _, events, lost := stream.Next(ring, &cursor, rapid.IntRange(200, 5000).Draw(t, "max"))
 				if lost > 0 {
 					stream.Lapped()
-					sent = stream.Private(sent, ring, cursor, []byte("event: freshet.gap\ndata: {}\nid: 7-1\n\n"))
+					sent = stream.Private(sent, &sum, ring, cursor, []byte("event: freshet.gap\ndata: {}\nid: 7-1\n\n"))
 					want.gaps++
 					want.lost += lost
 					continue
@@ -103,7 +104,7 @@ func TestPackedReadsWhatRelaysSend(t *testing.T) {
 			sent = append(sent, gzipstream.Heartbeat()...)
 			want.heartbeats++
 		}
-		sent = stream.End(sent, ring, cursor, []byte("event: freshet.end\ndata: {}\nid: 7-1\n\n"))
+		sent = stream.End(sent, &sum, ring, cursor, []byte("event: freshet.end\ndata: {}\nid: 7-1\n\n"))
 
 		s := &subscriber{next: 1, packed: &packed{due: &due}}
 		var got tally
