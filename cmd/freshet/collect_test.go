@@ -19,6 +19,8 @@ func TestCollectorWaitsForQuiet(t *testing.T) {
 		{"collected", heap{allocated: 150 * mib, objects: 60 * mib, live: 60 * mib}, false},
 		{"little is to be had", heap{allocated: 150 * mib, objects: 66 * mib, live: 60 * mib}, false},
 		{"more is", heap{allocated: 150 * mib, objects: 68 * mib, live: 60 * mib}, true},
+		{"collected by itself", heap{allocated: 150 * mib, objects: 60 * mib, live: 60 * mib, free: 30 * mib}, true},
+		{"given back", heap{allocated: 150 * mib, objects: 60 * mib, live: 60 * mib, free: 7 * mib}, false},
 	}
 	for _, step := range steps {
 		if got := c.due(step.heap); got != step.want {
