@@ -24,8 +24,8 @@ build: ## build bin/freshet
 	@go build -trimpath -o $(BIN)/freshet ./cmd/freshet
 
 .PHONY: run
-run: build ## run the demo: a relay, live matches and tickers, and a page (ARGS="..." passes flags)
-	@$(BIN)/freshet demo $(ARGS)
+run: build ## run the demo: three relays, live matches and tickers, and a page (ARGS="..." passes flags)
+	@$(BIN)/freshet demo -relays 3 $(ARGS)
 
 .PHONY: test
 test: tools ## run every test, with what they need installed first

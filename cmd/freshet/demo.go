@@ -71,6 +71,11 @@ func (d *demonstration) run(ctx context.Context, t *terminal) error {
 	if d.relays < 1 || d.relays > mostRelays {
 		return &usageError{text: fmt.Sprintf("-relays %d is not between 1 and %d", d.relays, mostRelays)}
 	}
+	if d.relays > 1 { // several processes write to it
+		shared := *t
+		shared.stderr = &sharedWriter{to: t.stderr}
+		t = &shared
+	}
 	conf, err := d.load(t)
 	if err != nil {
 		return err

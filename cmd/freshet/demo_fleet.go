@@ -230,6 +230,18 @@ func (w *prefixedLines) Write(b []byte) (int, error) {
 	}
 }
 
+// sharedWriter lets one write at a time through.
+type sharedWriter struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (w *sharedWriter) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.to.Write(b)
+}
+
 // address returns where the relay takes requests; "" while it does not.
 func (r *fleetRelay) address() string {
 	r.mu.Lock()
@@ -237,11 +249,11 @@ func (r *fleetRelay) address() string {
 	return r.plain
 }
 
-// ask asks the relay what it is to the demo's topics, unless that was just done.
-func (r *fleetRelay) ask() {
+// ask asks the relay what it is to the demo's topics, unless it said so within that age.
+func (r *fleetRelay) ask(age time.Duration) {
 	r.mu.Lock()
 	control := r.control
-	if control == "" || time.Since(r.asked) < fleetAge {
+	if control == "" || time.Since(r.asked) < age {
 		r.mu.Unlock()
 		return
 	}
@@ -275,17 +287,14 @@ func (r *fleetRelay) get(control, path string, answer any) error {
 	return (&adminClient{base: control, client: r.admin}).get(ctx, path, answer)
 }
 
-// owns reports whether the relay owns the topic, as it said when last asked.
-func (r *fleetRelay) owns(topic string) bool {
-	role := r.roles[topic]
-	return role == "owner" || role == "sealed" // sealed: it is giving the topic away
-}
-
 // Relays tells of all of them; serving is the one that serves who asks.
-func (f *fleet) Relays(serving string) []demo.Relay {
+func (f *fleet) Relays(serving string) []demo.Relay { return f.tell(serving, fleetAge) }
+
+// tell is Relays, with answers of at most that age.
+func (f *fleet) tell(serving string, age time.Duration) []demo.Relay {
 	var asking sync.WaitGroup
 	for _, r := range f.relays {
-		asking.Go(r.ask)
+		asking.Go(func() { r.ask(age) })
 	}
 	asking.Wait()
 	list := make([]demo.Relay, len(f.relays))
@@ -293,10 +302,10 @@ func (f *fleet) Relays(serving string) []demo.Relay {
 		r.mu.Lock()
 		list[i] = demo.Relay{Name: r.name, State: r.state, Subscribers: r.size, Serves: r.state == "live" && r.name == serving, Owns: []string{}, StandsBy: []string{}}
 		for _, topic := range demo.Topics {
-			switch {
-			case r.owns(topic):
+			switch r.roles[topic] {
+			case "owner": // not "sealed", which is about to give it away
 				list[i].Owns = append(list[i].Owns, topic)
-			case r.roles[topic] == "standby":
+			case "standby":
 				list[i].StandsBy = append(list[i].StandsBy, topic)
 			}
 		}
@@ -305,9 +314,12 @@ func (f *fleet) Relays(serving string) []demo.Relay {
 	return list
 }
 
-// Kill kills the topic's owner, if all relays are there.
+// Kill kills the topic's owner, if all relays are there and another has a copy.
 func (f *fleet) Kill(topic string) (string, error) {
-	all := f.Relays("")
+	all := f.tell("", 0)
+	if !slices.ContainsFunc(all, func(r demo.Relay) bool { return slices.Contains(r.StandsBy, topic) }) {
+		return "", demo.ErrNotNow
+	}
 	if slices.ContainsFunc(all, func(r demo.Relay) bool { return r.State != "live" }) {
 		return "", demo.ErrNotNow
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -127,35 +126,41 @@ func again(req *http.Request) bool {
 }
 
 // choose lists the relays in the order in which they are to be asked: the one that serves the
-// page already, then by turns.
+// page already, then by turns. All that a new page asks for at once shall come to one relay.
 func (f *front) choose(page string) []*fleetRelay {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.serve[page] == "" {
-		f.turn++
-	}
-	n := len(f.fleet.relays)
-	list := slices.Concat(f.fleet.relays[f.turn%n:], f.fleet.relays[:f.turn%n])
-	slices.SortStableFunc(list, func(a, b *fleetRelay) int {
-		switch f.serve[page] {
-		case a.name:
-			return -1
-		case b.name:
-			return 1
+	all := f.fleet.relays
+	first := slices.IndexFunc(all, func(r *fleetRelay) bool { return page != "" && r.name == f.serve[page] && r.address() != "" })
+	for range all {
+		if first >= 0 {
+			break
 		}
-		return 0
-	})
-	return list
+		f.turn++
+		if first = f.turn % len(all); all[first].address() == "" {
+			first = -1
+		}
+	}
+	if first < 0 {
+		return nil
+	}
+	f.remember(page, all[first].name)
+	return slices.Concat(all[first:], all[:first])
 }
 
+// note says which relay has answered a page.
 func (f *front) note(page, relay string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.remember(page, relay)
+}
+
+func (f *front) remember(page, relay string) {
 	if page == "" {
 		return
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	if f.serve[page] == "" && len(f.serve) >= mostPages {
-		for old := range maps.Keys(f.serve) { // any: a page that is still there is noted again
+		for old := range f.serve { // any: a page that is still there is noted again
 			delete(f.serve, old)
 			break
 		}

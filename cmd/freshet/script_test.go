@@ -81,15 +81,7 @@ func startProgram(ctx context.Context, environ []string, dir string, args ...str
 }
 
 // url is where the listener of that name is, from the ready line.
-func (p *program) url(listener string) string {
-	_, list, _ := strings.Cut(p.ready, ": ")
-	for part := range strings.SplitSeq(list, ", ") {
-		if name, url, _ := strings.Cut(part, " "); name == listener {
-			return url
-		}
-	}
-	return ""
-}
+func (p *program) url(listener string) string { return readyURL(p.ready, listener) }
 
 // stop asks it to stop and waits until it did.
 func (p *program) stop() error {

@@ -19,7 +19,7 @@ type Cluster interface {
 }
 
 // ErrNotNow is returned by a Cluster that has no relay to spare.
-var ErrNotNow = errors.New("one relay at a time: wait until all are there, and somebody owns the topic")
+var ErrNotNow = errors.New("one relay at a time: wait until all are there, one owns the topic, and another stands by")
 
 // A Relay is one of a cluster, as the page shows it.
 type Relay struct {

@@ -18,7 +18,7 @@ const shares = new Map(); // symbol to what its row shows
 const wire = []; // the latest headlines
 const delays = []; // ms, of the latest live events
 const page = Math.random().toString(36).slice(2); // by this name the demo tells who serves it
-const relays = new Relays({ page, counts: broken, changed: () => { poll.soon(0); draw("facts"); } });
+const relays = new Relays({ clock, counts: broken, changed: () => { poll.soon(0); draw("facts"); } });
 const unpainted = []; // when the events were sent that the next frame shows
 
 let sent = new Map(); // topic to the origin's count, by its latest status
@@ -186,7 +186,7 @@ function judge(late = false) {
   verdict = {
     cause: episode.cause,
     away: performance.now() - episode.since,
-    took: Math.max(...streams.map((s) => s.arrived)) - Math.min(...streams.map((s) => s.opened)),
+    took: Math.max(...streams.map((s) => s.arrived - s.opened)),
     gaps: episode.gaps, topics, again: topics.some((t) => t.again),
     replayed: total("replayed"), missing: total("missing"), doubled: total("doubled"),
     disordered: total("disordered"), declared: total("declared"),
@@ -420,12 +420,12 @@ async function main() {
   }
   for (const s of streams) s.open();
   $("plug").addEventListener("click", () => (episode ? plugIn() : pull()));
-  $("kill").addEventListener("click", () => relays.kill(clock.now()));
+  $("kill").addEventListener("click", () => relays.kill());
 }
 
 // For tests, and for the curious at the console.
 window.freshetDemo = {
-  pull, plugIn, kill: () => relays.kill(clock.now()),
+  pull, plugIn, kill: () => relays.kill(),
   get relays() { return relays.list; },
   get takeover() { return relays.takeover; },
   get plug() { return episode ? episode.phase : "in"; },

@@ -8,11 +8,10 @@ export class Relays {
   list = [];
   takeover = null; // { killed, owner, silence, waiting }: the latest, and how far it has come
   refused = "";
-  #events = []; // when the events came that tell the silence: [clock time]
 
   // counts: how many events are missing, doubled and out of order by now
-  constructor({ page, counts, changed }) {
-    Object.assign(this, { page, counts, changed });
+  constructor({ clock, counts, changed }) {
+    Object.assign(this, { clock, counts, changed });
   }
 
   get owner() {
@@ -20,12 +19,13 @@ export class Relays {
   }
 
   get ready() {
-    return this.list.length > 1 && this.owner !== "" && this.list.every((r) => r.state === "live");
+    return this.owner !== "" && this.list.some((r) => r.standby.includes(TOPIC)) && this.list.every((r) => r.state === "live");
   }
 
   // update takes what the demo says of its relays.
   update(list) {
     this.list = list;
+    if (this.ready) this.refused = "";
     const t = this.takeover;
     if (t && !t.owner && this.owner && this.owner !== t.killed) t.owner = this.owner;
     this.#settle();
@@ -35,23 +35,25 @@ export class Relays {
   heard(topic, at, sentAt) {
     const t = this.takeover;
     if (topic !== TOPIC || !t || t.silence !== null) return;
-    if (t.before === null || sentAt < t.at) { // was on its way, or committed, before the relay died
-      t.before = at;
-      return;
-    }
-    t.silence = at - Math.max(t.before, t.at);
+    t.longest = Math.max(t.longest, at - t.before);
+    t.before = at;
+    if (sentAt < t.at) return; // it may have been committed by the relay that died
+    t.silence = t.longest;
     this.#settle();
   }
 
-  async kill(now) {
+  async kill() {
     if (!this.ready || this.takeover?.waiting) return;
-    this.takeover = { killed: this.owner, owner: "", at: now, before: now, silence: null, was: this.counts(), waiting: true };
+    this.takeover = {
+      killed: this.owner, owner: "", at: Infinity, before: this.clock.now(), longest: 0, silence: null, was: this.counts(), waiting: true,
+    };
     this.refused = "";
     this.changed();
     try {
       const response = await fetch(`/demo/kill?topic=${encodeURIComponent(TOPIC)}`, { method: "POST", signal: AbortSignal.timeout(4000) });
       if (!response.ok) throw new Error((await response.text()).trim());
       this.takeover.killed = (await response.json()).killed;
+      this.takeover.at = this.clock.now(); // it is dead by now
     } catch (error) {
       this.takeover = null;
       this.refused = String(error.message ?? error);
@@ -79,7 +81,7 @@ export class Relays {
     if (t.waiting) return ["out", `kill -9 ${t.killed}. ${t.owner ? `${t.owner} owns the prices now.` : "Nobody owns the prices."}`];
     const now = this.counts(), lost = {};
     for (const key of Object.keys(now)) lost[key] = now[key] - t.was[key];
-    const silence = `the next price came after ${number.format(Math.round(t.silence))} ms`;
+    const silence = `no price came for ${number.format(Math.round(t.silence))} ms`;
     if (lost.missing + lost.doubled + lost.disordered === 0) {
       return ["good", `${t.killed} was killed, ${t.owner} took over, ${silence}. Nothing missing, nothing doubled, all in order.`];
     }
