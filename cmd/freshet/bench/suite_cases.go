@@ -34,8 +34,8 @@ var suiteCases = []suiteCase{
 	{name: "the same with topics.coalesce 10ms", load: Load{Connections: 1000, Rate: 200}, settings: []string{"topics.coalesce=10ms"}, row: againstUncoalesced},
 	{name: "replay of 1,000 events to 10,000 streams", load: Load{Connections: 10, Streams: 1000, Replay: 1000, Rate: 1, Duration: 2 * time.Second}, beside: true, row: replayed},
 	{name: "10,000 HTTP/1.1 subscribers", load: Load{Connections: 10_000, Protocol: "h1", Rate: 5}, row: cpuShown},
-	{name: idleConnections, load: idle(Load{Connections: 10_000}), heap: true, row: memoryAtMost(10)},
-	{name: idleStreams, load: idle(Load{Connections: 100, Streams: 1000}), heap: true, row: memoryAtMost(0.4)},
+	{name: idleConnections, load: inStep(idle(Load{Connections: 10_000})), heap: true, row: memoryAtMost(10)},
+	{name: idleStreams, load: inStep(idle(Load{Connections: 100, Streams: 1000})), heap: true, row: memoryAtMost(0.4)},
 	{name: "1,000,000 idle streams", load: idle(Load{Connections: 1000, Streams: 1000, Sources: 4}), row: memoryAtMost(0.4)},
 }
 
