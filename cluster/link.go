@@ -16,11 +16,12 @@ import (
 
 // A link is a duplex stream of frames between two relays: a length of four bytes, big endian, and that many bytes of a
 // message; or under pingMark the clock of a ping, which the other side sends back negated. Both sides ping every
-// pingEvery, and a side that hears nothing for silence ends the link.
+// pingEvery, and a side that hears nothing for silence ends the link. link_deflate.go says how frames are compressed.
 const (
 	pingEvery  = 300 * time.Millisecond
 	silence    = time.Second
 	maxFrame   = 64 << 20 // a whole ring with room to spare
+	trusted    = 1 << 20  // of a frame's length is believed before its bytes come
 	maxPending = 32 << 20 // bytes queued for a peer that does not read; above, the link ends and begins anew
 	pingMark   = 1 << 31
 )
@@ -35,8 +36,10 @@ var (
 type wire struct {
 	io.Reader
 	io.Writer
-	flush func() error
-	close func() // ends reads and writes that are under way
+	flush    func() error
+	close    func()  // ends reads and writes that are under way
+	compress bool    // both sides can
+	coders   *coders // nil: this side's coders have no memory
 }
 
 // link is one connection to a peer.
@@ -52,10 +55,30 @@ type link struct {
 	done    chan struct{} // closed with closed
 	ended   chan struct{} // closed when run is about to return: no message comes any more
 
-	heard atomic.Int64 // Unix nanoseconds of the last byte
-	delay atomic.Int64 // of an echo, there and back, nanoseconds
-	in    atomic.Uint64
-	out   atomic.Uint64 // bytes
+	heard   atomic.Int64  // Unix nanoseconds of the last byte
+	delay   atomic.Int64  // of an echo, there and back, nanoseconds
+	in, out atomic.Uint64 // bytes as they travel
+	text    atomic.Uint64 // bytes of frames that were sent
+}
+
+// ear notes that something was heard: each piece that comes is a sign of life.
+type ear struct{ l *link }
+
+func (e ear) Read(b []byte) (int, error) {
+	n, err := e.l.wire.Read(b)
+	if n > 0 {
+		e.l.heard.Store(time.Now().UnixNano())
+		e.l.in.Add(uint64(n))
+	}
+	return n, err
+}
+
+// mouth counts what is said.
+type mouth struct{ l *link }
+
+func (m mouth) Write(b []byte) (int, error) {
+	m.l.out.Add(uint64(len(b)))
+	return m.l.wire.Write(b)
 }
 
 func newLink(peer string, w wire) *link {
@@ -141,6 +164,13 @@ func (l *link) watch() {
 func (l *link) write() error {
 	ping := time.NewTicker(pingEvery)
 	defer ping.Stop()
+	var w io.Writer = mouth{l}
+	rest := func(time.Time) {}
+	if l.wire.compress {
+		d := &deflater{w: w, shared: l.wire.coders}
+		defer d.release()
+		w, rest = d, d.rest
+	}
 	var frames []byte
 	for {
 		select {
@@ -148,6 +178,7 @@ func (l *link) write() error {
 			return nil
 		case <-l.wake:
 		case now := <-ping.C:
+			rest(now)
 			l.mu.Lock()
 			l.pending = appendClock(l.pending, now.UnixNano())
 			l.mu.Unlock()
@@ -158,13 +189,13 @@ func (l *link) write() error {
 		if len(frames) == 0 {
 			continue
 		}
-		if _, err := l.wire.Write(frames); err != nil {
+		if _, err := w.Write(frames); err != nil {
 			return fmt.Errorf("link: write: %w", err)
 		}
 		if err := l.wire.flush(); err != nil {
 			return fmt.Errorf("link: write: %w", err)
 		}
-		l.out.Add(uint64(len(frames)))
+		l.text.Add(uint64(len(frames)))
 		if cap(frames) > 1<<20 {
 			frames = nil // a catch-up's buffer is not kept
 		}
@@ -178,13 +209,16 @@ func appendClock(b []byte, at int64) []byte {
 }
 
 func (l *link) read(receive func(agree.Message)) error {
-	r := bufio.NewReaderSize(l.wire, 32<<10)
+	in := bufio.NewReaderSize(ear{l}, 32<<10)
+	var r io.Reader = in
+	if l.wire.compress {
+		r = newInflater(in)
+	}
 	var head [4]byte
 	for {
 		if _, err := io.ReadFull(r, head[:]); err != nil {
 			return fmt.Errorf("link: read: %w", err)
 		}
-		l.heard.Store(time.Now().UnixNano())
 		n := binary.BigEndian.Uint32(head[:])
 		if n == pingMark|8 {
 			var clock [8]byte
@@ -197,32 +231,31 @@ func (l *link) read(receive func(agree.Message)) error {
 		if n > maxFrame {
 			return fmt.Errorf("link: a frame of %d bytes, at most %d are taken", n, maxFrame)
 		}
-		b := make([]byte, n) // messages keep slices of it
-		if err := l.fill(r, b); err != nil {
+		b, err := frame(r, int(n))
+		if err != nil {
 			return fmt.Errorf("link: read: %w", err)
 		}
 		m, err := agree.ParseMessage(b)
 		if err != nil {
 			return fmt.Errorf("link: %w", err)
 		}
-		l.in.Add(uint64(n) + 4)
 		receive(m)
 	}
 }
 
-// fill reads a frame; each piece that comes is a sign of life.
-func (l *link) fill(r io.Reader, b []byte) error {
-	for len(b) > 0 {
-		n, err := r.Read(b)
-		if n > 0 {
-			l.heard.Store(time.Now().UnixNano())
-			b = b[n:]
+// frame reads n bytes into memory of their own, since messages keep slices of it. What is only announced takes no memory.
+func frame(r io.Reader, n int) ([]byte, error) {
+	b := make([]byte, min(n, trusted))
+	for have := 0; ; {
+		k, err := io.ReadFull(r, b[have:])
+		if err != nil {
+			return nil, err
 		}
-		if err != nil && len(b) > 0 {
-			return err
+		if have += k; have == n {
+			return b, nil
 		}
+		b = append(b, make([]byte, min(have, n-have))...)
 	}
-	return nil
 }
 
 // echo answers a ping, or takes the answer to one's own.

@@ -28,6 +28,8 @@ type Links struct {
 	identity *linkIdentity // nil: plain
 	process  uint64        // drawn at start: a relay that came back is another
 	log      *slog.Logger
+	plain    bool // nothing is compressed
+	coders   coders
 
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 
@@ -59,6 +61,7 @@ const (
 	headerRelay    = "Freshet-Relay"
 	headerProcess  = "Freshet-Process"
 	headerProtocol = "Freshet-Protocol"
+	headerDeflate  = "Freshet-Deflate" // 1: groups, see link_deflate.go; absent: frames as they are
 	linkPath       = "/link"
 )
 
@@ -206,6 +209,7 @@ func (ls *Links) bury(ctx context.Context) {
 
 // carry runs a link to a peer until it ends.
 func (ls *Links) carry(ctx context.Context, name string, w wire) error {
+	w.coders = &ls.coders
 	l := newLink(name, w)
 	ls.mu.Lock()
 	p := ls.peer(name)
@@ -254,7 +258,7 @@ func (ls *Links) connect(ctx context.Context, name, address string) error {
 	if err != nil {
 		return err
 	}
-	ls.introduce(req.Header)
+	ls.introduce(req.Header, !ls.plain)
 	res, err := transport.RoundTrip(req)
 	if err != nil {
 		return err
@@ -270,10 +274,11 @@ func (ls *Links) connect(ctx context.Context, name, address string) error {
 		return fmt.Errorf("%q answers where %q should be", got, name)
 	}
 	return ls.carry(ctx, name, wire{
-		Reader: res.Body,
-		Writer: out,
-		flush:  func() error { return nil },
-		close:  func() { cancel(); out.CloseWithError(io.ErrClosedPipe); res.Body.Close() },
+		Reader:   res.Body,
+		Writer:   out,
+		flush:    func() error { return nil },
+		close:    func() { cancel(); out.CloseWithError(io.ErrClosedPipe); res.Body.Close() },
+		compress: deflates(res.Header) && !ls.plain,
 	})
 }
 
@@ -293,11 +298,17 @@ func (ls *Links) transport(name string) (t *http.Transport, scheme string) {
 	return t, "https"
 }
 
-func (ls *Links) introduce(h http.Header) {
+// introduce says who this is, and that it compresses: the dialer if it can, who answers if both can.
+func (ls *Links) introduce(h http.Header, deflate bool) {
+	if deflate {
+		h.Set(headerDeflate, "1")
+	}
 	h.Set(headerRelay, ls.name)
 	h.Set(headerProcess, strconv.FormatUint(ls.process, 36))
 	h.Set(headerProtocol, strconv.Itoa(Protocol))
 }
+
+func deflates(h http.Header) bool { return h.Get(headerDeflate) == "1" }
 
 // ServeHTTP takes links that others open, and answers their questions about topics.
 func (ls *Links) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -323,17 +334,19 @@ func (ls *Links) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ls.serve.Add(1)
 	defer ls.serve.Done()
-	ls.introduce(w.Header())
+	compress := deflates(r.Header) && !ls.plain
+	ls.introduce(w.Header(), compress)
 	rc := http.NewResponseController(w)
 	if err := rc.Flush(); err != nil {
 		return
 	}
 	now := time.Unix(1, 0)
 	ls.carry(r.Context(), name, wire{
-		Reader: r.Body,
-		Writer: w,
-		flush:  rc.Flush,
-		close:  func() { rc.SetReadDeadline(now); rc.SetWriteDeadline(now) },
+		Reader:   r.Body,
+		Writer:   w,
+		flush:    rc.Flush,
+		close:    func() { rc.SetReadDeadline(now); rc.SetWriteDeadline(now) },
+		compress: compress,
 	})
 	panic(http.ErrAbortHandler) // the other side is to see an end that is not a clean one
 }

@@ -53,6 +53,7 @@ type Node struct {
 	Join    []string // addresses of others, see Members
 	Keys    [][]byte // 32 bytes each: the first is used, the others are accepted; none: see TLS
 	TLS     TLSFiles // certificates for links instead of those derived from the key
+	Plain   bool     // links are not compressed: costs bytes, and tells who can count them less about what events are like
 	Region  string
 	Role    agree.Role
 	Limits  agree.Limits  // of a topic's log; as the ring's
@@ -217,7 +218,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.answers, n.routes = map[uint64]func(agree.Result){}, map[uint64]func(agree.Route){}
 	n.metrics = newMetrics(n.Metrics)
 	n.links = &Links{
-		name: n.Name, identity: identity, process: n.process, log: n.Log, dial: n.Network.Dial, peers: map[string]*peer{},
+		name: n.Name, identity: identity, process: n.process, log: n.Log, plain: n.Plain, dial: n.Network.Dial, peers: map[string]*peer{},
 		up: func(peer string) {
 			n.metrics.links.Inc()
 			n.post(func() { n.relay.LinkUp(n.now, peer) })

@@ -36,8 +36,9 @@ type LinkStatus struct {
 	Quiet    float64   `json:"quiet_seconds"` // since something was heard
 	Received uint64    `json:"received_bytes"`
 	Sent     uint64    `json:"sent_bytes"`
-	Pending  int       `json:"pending_bytes"` // not written yet: how far the peer is behind
-	Links    uint64    `json:"links"`         // to this relay so far
+	Text     uint64    `json:"sent_text_bytes"` // of Sent, before it was compressed
+	Pending  int       `json:"pending_bytes"`   // not written yet: how far the peer is behind
+	Links    uint64    `json:"links"`           // to this relay so far
 }
 
 // TopicStatus is what this relay knows of a topic.
@@ -134,6 +135,6 @@ func (ls *Links) status(name string) *LinkStatus {
 	return &LinkStatus{
 		Since: l.began, Delay: time.Duration(l.delay.Load()).Seconds(),
 		Quiet:    time.Duration(time.Now().UnixNano() - l.heard.Load()).Seconds(),
-		Received: l.in.Load(), Sent: l.out.Load(), Pending: pending, Links: count,
+		Received: l.in.Load(), Sent: l.out.Load(), Text: l.text.Load(), Pending: pending, Links: count,
 	}
 }
