@@ -3,11 +3,8 @@ package ringbuf
 import (
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"testing"
 	"time"
-
-	"github.com/klauspost/compress/flate"
 )
 
 // samples are the streams that compression is measured on: their bodies, drawn from a seed.
@@ -46,33 +43,55 @@ func sampleRing(d *Deflater, sample, n int) *Ring {
 	return r
 }
 
+// inStep returns the bytes of the sample's last 800 of 1,000 events, plain and compressed, for a reader who is in step.
+func inStep(t testing.TB, d *Deflater, sample int) (plain, packed int) {
+	t.Helper()
+	r := sampleRing(d, sample, 1000)
+	for c := r.Last(800); ; {
+		at := c
+		run, shared, n, _, _ := r.NextDeflated(&c, d.window, 16<<10)
+		if n == 0 {
+			return plain, packed
+		}
+		if !shared {
+			t.Fatal("not shared")
+		}
+		packed += len(run)
+		for range n {
+			e, _, _ := r.Step(&at)
+			plain += len(e.Wire)
+		}
+	}
+}
+
+// TestSamplesShrink holds the factors that are promised for the three kinds of event, with the window by default
+// and with half of it.
+func TestSamplesShrink(t *testing.T) {
+	for i, sample := range samples {
+		for _, window := range []int{0, 2048} {
+			d := newDeflater(t, Compression{Window: window})
+			plain, packed := inStep(t, d, i)
+			factor := float64(plain) / float64(packed)
+			t.Logf("%s, %d bytes back: %.1f bytes, %.1f compressed, a factor of %.2f", sample.name, d.window, float64(plain)/800, float64(packed)/800, factor)
+			if factor < sample.factor {
+				t.Errorf("%s, %d bytes back: a factor of %.2f, less than %v", sample.name, d.window, factor, sample.factor)
+			}
+			if size := plain / 800; size < sample.size-4 || size > sample.size+4 {
+				t.Errorf("an event of the sample %s has %d bytes, not about %d", sample.name, size, sample.size)
+			}
+		}
+	}
+}
+
+// BenchmarkDeflate shows the curve over the window: bytes of an event that is sent to somebody in step.
 func BenchmarkDeflate(b *testing.B) {
 	for i, sample := range samples {
-		for _, window := range []int{1024, 2048, 4096, 8192} {
+		for _, window := range []int{1 << 10, 2 << 10, 4 << 10, 8 << 10} {
 			b.Run(fmt.Sprintf("%s/window=%d", sample.name, window), func(b *testing.B) {
-				d, err := NewDeflater(Compression{Window: window})
-				if err != nil {
-					b.Fatal(err)
-				}
-				plain, packed := 0, 0
+				d := newDeflater(b, Compression{Window: window})
+				var plain, packed int
 				for b.Loop() {
-					r := sampleRing(d, i, 1000)
-					plain, packed = 0, 0
-					for c := r.Last(800); ; {
-						at := c
-						run, shared, n, _, _ := r.NextDeflated(&c, window, 16<<10)
-						if n == 0 {
-							break
-						}
-						if !shared {
-							b.Fatal("not shared")
-						}
-						packed += len(run)
-						for range n {
-							e, _, _ := r.Step(&at)
-							plain += len(e.Wire)
-						}
-					}
+					plain, packed = inStep(b, d, i)
 				}
 				if factor := float64(plain) / float64(packed); window >= 2048 && factor < sample.factor {
 					b.Errorf("a factor of %.2f, less than %v", factor, sample.factor)
@@ -80,6 +99,7 @@ func BenchmarkDeflate(b *testing.B) {
 				b.ReportMetric(float64(plain)/800, "plain-B/event")
 				b.ReportMetric(float64(packed)/800, "B/event")
 				b.ReportMetric(float64(plain)/float64(packed), "factor")
+				b.ReportMetric(sample.factor, "must-reach")
 				b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/1000, "us/event")
 			})
 		}
@@ -167,50 +187,4 @@ func BenchmarkDeflateTopics(b *testing.B) {
 		b.ReportMetric(float64(d.count), "coders")
 		b.ReportMetric(float64(s.Text)/float64(s.Bytes), "factor")
 	}
-}
-
-// BenchmarkDeflateEach is what others do, for comparison: each subscriber has a compressor, which keeps what it
-// sent in mind and compresses each event anew.
-func BenchmarkDeflateEach(b *testing.B) {
-	const subscribers, events = 50, 100
-	rnd := rand.New(rand.NewPCG(7, 7))
-	var texts [][]byte
-	for i := range events {
-		texts = append(texts, fmt.Appendf(samples[1].body(rnd, i), "id: 1hv3k9p2q4xyz-%d\n\n", i))
-	}
-	for _, level := range []int{1, 5, 7} {
-		b.Run(fmt.Sprintf("level=%d", level), func(b *testing.B) {
-			var before, after runtime.MemStats
-			var sent int
-			for b.Loop() {
-				sent = 0
-				runtime.GC()
-				runtime.ReadMemStats(&before)
-				for range subscribers {
-					var out countingWriter
-					z, _ := flate.NewWriter(&out, level)
-					for _, text := range texts {
-						z.Write(text)
-						z.Flush()
-					}
-					sent += int(out)
-				}
-				runtime.ReadMemStats(&after)
-			}
-			plain := 0
-			for _, text := range texts {
-				plain += len(text)
-			}
-			b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/subscribers/1024, "KiB/subscriber")
-			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/subscribers/events, "us/delivery")
-			b.ReportMetric(float64(plain*subscribers)/float64(sent), "factor")
-		})
-	}
-}
-
-type countingWriter int
-
-func (w *countingWriter) Write(p []byte) (int, error) {
-	*w += countingWriter(len(p))
-	return len(p), nil
 }
