@@ -22,7 +22,9 @@ const (
 	silence    = time.Second
 	maxFrame   = 64 << 20 // a whole ring with room to spare
 	trusted    = 1 << 20  // of a frame's length is believed before its bytes come
-	maxPending = 32 << 20 // bytes queued for a peer that does not read; above, the link ends and begins anew
+	maxPending = 32 << 20 // bytes queued for a peer that has taken none for a second; above, the link ends and begins anew
+	maxBacklog = 1 << 30  // bytes queued for a peer that is only slow: the rings that it must have, all at once
+	piece      = 64 << 10 // bytes that are written at once, so that it is known whether they are taken
 	pingMark   = 1 << 31
 )
 
@@ -56,6 +58,7 @@ type link struct {
 	ended   chan struct{} // closed when run is about to return: no message comes any more
 
 	heard   atomic.Int64  // Unix nanoseconds of the last byte
+	taken   atomic.Int64  // Unix nanoseconds of the last piece that the peer took, or when there was none to take
 	delay   atomic.Int64  // of an echo, there and back, nanoseconds
 	in, out atomic.Uint64 // bytes as they travel
 	text    atomic.Uint64 // bytes of frames that were sent
@@ -77,13 +80,23 @@ func (e ear) Read(b []byte) (int, error) {
 type mouth struct{ l *link }
 
 func (m mouth) Write(b []byte) (int, error) {
-	m.l.out.Add(uint64(len(b)))
-	return m.l.wire.Write(b)
+	written := 0
+	for written < len(b) {
+		n, err := m.l.wire.Write(b[written:min(written+piece, len(b))])
+		written += n
+		m.l.out.Add(uint64(n))
+		if err != nil {
+			return written, err
+		}
+		m.l.taken.Store(time.Now().UnixNano())
+	}
+	return written, nil
 }
 
 func newLink(peer string, w wire) *link {
 	l := &link{peer: peer, wire: w, began: time.Now(), wake: make(chan struct{}, 1), done: make(chan struct{}), ended: make(chan struct{})}
 	l.heard.Store(l.began.UnixNano())
+	l.taken.Store(l.began.UnixNano())
 	return l
 }
 
@@ -91,11 +104,15 @@ func newLink(peer string, w wire) *link {
 func (l *link) send(m agree.Message) {
 	l.mu.Lock()
 	at := len(l.pending)
+	if at == 0 {
+		l.taken.Store(time.Now().UnixNano())
+	}
 	l.pending = append(l.pending, 0, 0, 0, 0)
 	l.pending = agree.AppendMessage(l.pending, m)
 	n := len(l.pending) - at - 4
 	binary.BigEndian.PutUint32(l.pending[at:], uint32(n))
-	slow := len(l.pending) > maxPending
+	stuck := time.Now().UnixNano()-l.taken.Load() > int64(silence)
+	slow := len(l.pending) > maxPending && stuck || len(l.pending) > maxBacklog
 	l.mu.Unlock()
 	l.stir()
 	if slow || n > maxFrame {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,21 +73,52 @@ func TestLinkSilence(t *testing.T) {
 	})
 }
 
-// TestLinkSlow: a peer that reads nothing costs a bounded buffer.
+// TestLinkSlow: a peer that takes nothing costs a bounded buffer; one that is only slow gets all it must have.
 func TestLinkSlow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		wa, _ := pipes()
-		l := newLink("b", wa)
-		ended := make(chan error, 1)
-		go func() { ended <- l.run(t.Context(), func(agree.Message) {}) }()
-		m := agree.Entries{Topic: "t", Entries: []agree.Entry{{Body: make([]byte, 1<<20)}}}
-		for range maxPending>>20 + 8 {
+	for _, takes := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			wa, wb := pipes()
+			l := newLink("b", wa)
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- l.run(ctx, func(agree.Message) {}) }()
+			var peer sync.WaitGroup
+			peer.Go(func() { // it lives
+				for {
+					if _, err := wb.Write(appendClock(nil, 1)); err != nil {
+						return
+					}
+					time.Sleep(pingEvery)
+				}
+			})
+			if takes {
+				peer.Go(func() {
+					for {
+						if _, err := io.CopyN(io.Discard, wb, 1<<20); err != nil {
+							return
+						}
+						time.Sleep(silence / 2)
+					}
+				})
+			}
+			m := agree.Entries{Topic: "t", Entries: []agree.Entry{{Body: make([]byte, 1<<20)}}}
+			for range 2*maxPending>>20 + 8 {
+				l.send(m)
+			}
+			time.Sleep(2 * silence)
 			l.send(m)
-		}
-		if err := <-ended; !errors.Is(err, errSlow) {
-			t.Errorf("ended: %v", err)
-		}
-	})
+			if takes {
+				time.Sleep(5 * silence)
+				cancel()
+			}
+			if err := <-ended; errors.Is(err, errSlow) == takes {
+				t.Errorf("takes: %t; ended: %v", takes, err)
+			}
+			cancel()
+			wb.close()
+			peer.Wait()
+		})
+	}
 }
 
 func FuzzLinkRead(f *testing.F) {
