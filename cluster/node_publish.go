@@ -28,6 +28,9 @@ func (e *Refusal) HTTPStatus() int { return e.Status }
 // under the same key.
 var ErrNoOwner = errors.New("cluster: the topic's owner did not commit the event in time")
 
+// ErrStale is returned for what a feed brought to a relay that is not the one to pull it any more.
+var ErrStale error = &Refusal{http.StatusConflict, "another relay pulls this feed by now"}
+
 func refusal(topic string, o agree.Outcome) error {
 	switch o {
 	case agree.Committed, agree.Duplicate:
@@ -37,7 +40,7 @@ func refusal(topic string, o agree.Outcome) error {
 	case agree.Ended:
 		return &Refusal{http.StatusGone, fmt.Sprintf("the topic %s has ended", topic)}
 	case agree.Stale:
-		return &Refusal{http.StatusConflict, "another relay pulls this feed by now"}
+		return ErrStale
 	case agree.Full:
 		return &Refusal{http.StatusServiceUnavailable, "too many publishes wait for the topic's owner"}
 	}
@@ -79,13 +82,21 @@ func visibleID(res agree.Result) string {
 	return res.Position.String()
 }
 
-// Feed commits one event that a feed brought. mark says which pull of which owner of the feed it came from.
+// Feed commits one event that a feed brought, however long its topic is without an owner: until ctx ends. mark says which
+// pull of which owner of the feed it came from. The error is ErrStale if it is not that owner's to bring any more.
 func (n *Node) Feed(ctx context.Context, topic string, mark agree.FeedMark, kind agree.Kind, e ringbuf.Entry) (id string, err error) {
-	results, err := n.publish(ctx, topic, []agree.Entry{{ID: e.ID, Body: bytes.Clone(e.Body), Feed: mark, Kind: kind}})
-	if err != nil {
-		return "", err
+	entries := []agree.Entry{{ID: e.ID, Body: bytes.Clone(e.Body), Feed: mark, Kind: kind}}
+	for {
+		results, err := n.publish(ctx, topic, entries)
+		if err != nil {
+			return "", err
+		}
+		if results[0].Outcome != agree.Timeout {
+			return visibleID(results[0]), refusal(topic, results[0].Outcome)
+		}
+		// It may be committed or not: it keeps the key that publish gave it.
+		n.Log.Warn("a feed's event waits for its topic's owner", "feed", mark.Name)
 	}
-	return visibleID(results[0]), refusal(topic, results[0].Outcome)
 }
 
 // End ends a topic for everybody.

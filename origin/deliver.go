@@ -34,6 +34,7 @@ type deliveryState struct {
 
 	// Of gaps.
 	topics   map[string]bool // topics with events: is a gap the last thing in it?
+	hole     bool            // an earlier pull brought events to topics that are not known here, and gave no id to resume from
 	skipped  uint64          // the decoder's count that was reported
 	sequence sequence
 }
@@ -49,6 +50,17 @@ func (p *pull) begin(ctx context.Context, resumed bool) error {
 		return p.gap(ctx, p.topic, "", gapNoID)
 	}
 	return nil
+}
+
+// missed says that an earlier pull brought events. Where that left no cursor,
+// everybody whom they came to is told of a gap: those of many topics each when
+// its next event comes, for which they are is not known here.
+func (p *pull) missed() {
+	if p.topic != "" {
+		p.topics[p.topic] = false
+	} else {
+		p.hole = p.cursor == ""
+	}
 }
 
 // deliver hands on one event. An error means that the connection is to be made
@@ -89,6 +101,11 @@ func (p *pull) deliver(ctx context.Context, e *sse.Event) error {
 		metrics.jumps.Inc()
 		metrics.jumped.Add(float64(jumped))
 		p.log.Warn("ids jump across a reconnect", "to", e.ID, "over", jumped)
+	}
+	if _, met := p.topics[topic]; p.hole && !met && len(p.topics) < maxNamed {
+		if err := p.gap(ctx, topic, "", gapNoID); err != nil {
+			return err
+		}
 	}
 	if err := p.append(ctx, topic, e); err != nil {
 		return err
@@ -232,7 +249,7 @@ func (p *pull) gapIn(ctx context.Context, topic, oldestID string, reason gapReas
 // follow advances the cursor unless the origin is repeating itself: it is
 // further on then.
 func (p *pull) follow() {
-	if !p.resuming || !p.overlap {
+	if (!p.resuming || !p.overlap) && p.decoder.LastEventID() != p.cursor {
 		p.advance()
 	}
 }

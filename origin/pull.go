@@ -20,7 +20,7 @@ type pull struct {
 	urls   []string
 	log    *slog.Logger
 	level  slog.Level          // of what is ordinary for a feed
-	moved  func(cursor string) // told of each new cursor; nil = nobody asks
+	moved  func(cursor string) // told of the cursor after each event; nil = nobody asks
 	opened func()              // told of each connection made; not nil means that somebody waits for the first
 
 	// owned by the goroutine in run
@@ -208,11 +208,9 @@ func (p *pull) read(ctx context.Context, r io.Reader) error {
 
 // advance makes the cursor what the stream has said last.
 func (p *pull) advance() {
-	if cursor := p.decoder.LastEventID(); cursor != p.cursor {
-		p.cursor = cursor
-		if p.moved != nil {
-			p.moved(cursor)
-		}
+	p.cursor = p.decoder.LastEventID()
+	if p.moved != nil {
+		p.moved(p.cursor)
 	}
 }
 

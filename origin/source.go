@@ -107,6 +107,7 @@ type Source struct {
 
 	Sink    Sink         // takes the events; needed
 	Log     Log          // nil = nothing is known from before
+	Moved   func(Place)  // told by Run and Resume where they stand, after each event; it must not block; nil = nobody asks
 	Logger  *slog.Logger // nil = discard
 	Metrics *Metrics     // nil = not counted anywhere
 
@@ -120,29 +121,47 @@ type Source struct {
 	cursor string
 }
 
+// A Place is where a pull stands at the origin.
+type Place struct {
+	Cursor string // the origin's id to resume from; "" = it has given none
+	Begun  bool   // events were committed: without a Cursor, what comes next follows a hole
+}
+
 // Run pulls the feed of one topic or of many until ctx ends, or the origin says
 // that there is no more, and returns nil. It returns an error only for a field
 // that cannot be.
 func (s *Source) Run(ctx context.Context) error {
+	return s.Resume(ctx, Place{Cursor: s.LastEventID})
+}
+
+// Resume is Run from where an earlier one stood, perhaps of another process. A
+// zero Place is where Run begins without a LastEventID. One call of Run or Resume
+// may follow another.
+func (s *Source) Resume(ctx context.Context, from Place) error {
 	if err := s.setUp(); err != nil {
 		return err
 	}
 	if s.Template != "" {
 		return fmt.Errorf("origin: feed %s has a template: its topics are followed one by one", s.Name)
 	}
-	from := s.LastEventID
-	if from == "" && s.Topic != "" {
+	if from.Cursor == "" && s.Topic != "" {
 		if newest, given := s.newest(s.Topic); given {
-			from = newest
+			from.Cursor = newest
 		}
 	}
-	p := s.newPull(s.Topic, s.URLs, from)
+	p := s.newPull(s.Topic, s.URLs, from.Cursor)
+	if from.Begun {
+		p.missed()
+	}
 	p.moved = func(cursor string) {
 		s.mu.Lock()
-		defer s.mu.Unlock()
 		s.cursor = cursor
+		s.mu.Unlock()
+		if s.Moved != nil {
+			s.Moved(Place{Cursor: cursor, Begun: from.Begun || len(p.topics) > 0})
+		}
 	}
-	p.moved(from)
+	p.moved(from.Cursor)
 	p.run(ctx)
 	return nil
 }

@@ -198,42 +198,6 @@ func digest(e ringbuf.Entry) uint64 {
 	return max(d.Sum64(), 1)
 }
 
-// Append commits one event that a feed brought, and returns the id it got: its
-// own if that is usable and names no other event of the topic, else its
-// position.
-func (r *Relay) Append(ctx context.Context, topic string, e sse.Event) (id string, err error) {
-	if _, err := sse.ParseTopic(topic); err != nil {
-		return "", fieldProblem(err)
-	}
-	if e.Control() {
-		return "", badField("event", "events of type %s are not passed on", clip(e.Type))
-	}
-	_, entry, err := r.encode(nil, e)
-	if err != nil {
-		return "", err
-	}
-	receipt, err := r.commit(ctx, topic, "", 1, entry)
-	return receipt.ID, err
-}
-
-// Gap tells everybody who follows the topic that its origin has lost events
-// here. It takes a place in the topic's order, so that those who replay are
-// told too. The ids are the origin's: of the last event before the gap and of
-// the first after it, where they are known.
-func (r *Relay) Gap(ctx context.Context, topic, lastEventID, oldestID string) error {
-	if _, err := sse.ParseTopic(topic); err != nil {
-		return fieldProblem(err)
-	}
-	data := gap{Topic: topic, LastEventID: lastEventID, OldestID: oldestID, Reason: gapOrigin}.json()
-	body, err := sse.Event{Type: sse.TypeGap, Data: data}.AppendBody(nil)
-	if err != nil {
-		return err
-	}
-	r.metrics.gaps[gapOrigin].Inc()
-	_, err = r.commit(ctx, topic, "", 1, ringbuf.Entry{Body: body, Commit: time.Now()})
-	return err
-}
-
 // End ends the topic: its subscribers are told and closed, spread over time,
 // and for an hour nobody can subscribe or publish to it.
 func (r *Relay) End(ctx context.Context, topic string) error {

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/http"
 	"os"
@@ -21,16 +22,43 @@ import (
 )
 
 // feeds are the origins that a relay pulls. Those of one topic or a prefix run as long
-// as the relay does; a template's are opened when the relay asks for a topic.
+// as the relay does, or in a cluster at one of the relays; a template's are opened when the
+// relay asks for a topic.
 type feeds struct {
-	steady    []*origin.Source // static after construction
-	templates []*origin.Source // static after construction, the longest prefix first
+	// Static after construction.
+	steady    []*origin.Source
+	templates []*origin.Source          // the longest prefix first
+	known     map[*origin.Source]string // what other relays know them by
+	metrics   *feedMetrics
+
+	cluster *clusterFeeds // set by join; nil: each relay pulls them for itself
+}
+
+// feedMetrics tell where feeds are pulled.
+type feedMetrics struct {
+	pulled    prometheus.Gauge
+	takeovers prometheus.Counter
+}
+
+func newFeedMetrics(r prometheus.Registerer) *feedMetrics {
+	m := &feedMetrics{
+		pulled: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "freshet_feeds_pulled", Help: "Feeds of one topic or a prefix that this relay pulls. In a cluster each is pulled by one relay.",
+		}),
+		takeovers: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "freshet_feed_takeovers_total", Help: "Feeds that this relay went on with where another relay of the cluster had stopped.",
+		}),
+	}
+	if r != nil {
+		r.MustRegister(m.pulled, m.takeovers)
+	}
+	return m
 }
 
 // openFeeds makes the feeds that the configuration asks for. None of them is pulled yet,
 // and none knows where its events go: see connect.
 func openFeeds(list []config.Feed, log *slog.Logger, registry prometheus.Registerer) (*feeds, error) {
-	f := &feeds{}
+	f := &feeds{known: map[*origin.Source]string{}, metrics: newFeedMetrics(registry)}
 	metrics := origin.NewMetrics(registry)
 	var all []error
 	for i, c := range list {
@@ -41,6 +69,7 @@ func openFeeds(list []config.Feed, log *slog.Logger, registry prometheus.Registe
 		}
 		source.Name = cmp.Or(c.Name, fmt.Sprintf("feeds[%d]", i))
 		source.Logger, source.Metrics = log, metrics
+		f.known[source] = cmp.Or(c.Name, c.Topic, c.Prefix)
 		if c.Template != "" {
 			f.templates = append(f.templates, source)
 		} else {
@@ -128,12 +157,32 @@ func (f *feeds) connect(sink origin.Sink, log origin.Log) error {
 
 // Run pulls the steady feeds until ctx ends. One that its origin has ended is over.
 func (f *feeds) Run(ctx context.Context) error {
-	errs := make([]error, len(f.steady))
-	var all sync.WaitGroup
-	for i, source := range f.steady {
+	if f.cluster != nil {
+		return f.cluster.Run(ctx)
+	}
+	return runAll(slices.Values(f.steady), func(source *origin.Source) error {
+		f.metrics.pulled.Inc()
+		defer f.metrics.pulled.Dec()
+		if err := source.Run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", source.Name, err)
+		}
+		return nil
+	})
+}
+
+// runAll runs them at once, and returns when all are over.
+func runAll[T any](list iter.Seq[T], run func(T) error) error {
+	var (
+		all  sync.WaitGroup
+		mu   sync.Mutex
+		errs []error
+	)
+	for x := range list {
 		all.Go(func() {
-			if err := source.Run(ctx); err != nil {
-				errs[i] = fmt.Errorf("%s: %w", source.Name, err)
+			if err := run(x); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, err)
 			}
 		})
 	}

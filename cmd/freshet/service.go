@@ -87,6 +87,7 @@ func (s *service) openRelay(rc relay.Config, registry *prometheus.Registry, page
 	}
 	if s.member != nil {
 		s.member.connect(s.relay)
+		return s.feeds.join(s.member, s.relay, rc.Topics.Age)
 	}
 	return s.feeds.connect(s.relay, s.relay)
 }

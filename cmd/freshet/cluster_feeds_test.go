@@ -1,0 +1,130 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"freshet/cluster/agree"
+	"freshet/cmd/freshet/config"
+)
+
+// scores is a feed of one topic at every relay.
+func scores(o *feedOrigin) func(*config.Config) {
+	return func(c *config.Config) { o.feed(c, config.Feed{Name: "scores", Topic: "match"}) }
+}
+
+// The relay that pulls a feed is killed: another goes on with it, where it had stopped.
+func TestClusterFeedOwnerKilled(t *testing.T) {
+	t.Parallel()
+	o := newFeedOrigin(t, 200)
+	s := newClusterStage(t, 3, scores(o))
+	watchers := s.audience("match", s.members)
+	watchers[0].awaitOrigin(100)
+	first := s.member(o.awaitPuller())
+	if o.mu.Lock(); o.most != 1 || len(o.pulls) != 1 {
+		t.Errorf("%d connections at once, in all %+v", o.most, o.pulls)
+	}
+	before := o.events
+	o.mu.Unlock()
+	o.bar(first.name)
+	first.kill()
+	heir := s.member(o.awaitPuller(first.name))
+	for _, w := range watchers {
+		w.awaitMore(100)
+	}
+	o.wantAll(o.rest(), watchers)
+	o.wantResumed(heir.name, before-100) // 20 events between two records, and some patience
+	if p := o.pullers(); !slices.Equal(p, []string{heir.name}) || len(o.pulledBy(heir.name)) != 1 {
+		t.Errorf("in the end %v pull; connections: %+v", p, o.pulls)
+	}
+	if pulled, takeovers := heir.count("freshet_feeds_pulled"), heir.count("freshet_feed_takeovers_total"); pulled != 1 || takeovers != 1 {
+		t.Errorf("%s counts %v feeds, %v takeovers", heir.name, pulled, takeovers)
+	}
+}
+
+// In a partition each side pulls; when it has healed one relay does, and nobody has missed an event, or got it twice.
+func TestClusterFeedPartition(t *testing.T) {
+	t.Parallel()
+	o := newFeedOrigin(t, 50)
+	s := newClusterStage(t, 4, scores(o))
+	watchers := s.audience("match", s.members)
+	watchers[0].awaitOrigin(30)
+	first := s.member(o.awaitPuller())
+	few := []*member{first, s.others(first)[0]}
+	many := s.others(few...)
+	s.net.Partition(names(few), names(many))
+	eventually(t, "each side pulls", func() (string, bool) {
+		p := o.pullers()
+		return fmt.Sprint(p), len(p) == 2 && slices.Contains(names(few), p[0]) != slices.Contains(names(few), p[1])
+	})
+	for _, w := range watchers {
+		w.awaitMore(50)
+	}
+	s.net.Heal()
+	s.awaitMembers(4)
+	o.awaitPuller()
+	for _, w := range watchers {
+		w.awaitMore(50)
+	}
+	last := o.rest()
+	o.wantAll(last, watchers)
+	o.awaitPuller()
+	if o.most != 2 {
+		t.Errorf("%d connections at once", o.most)
+	}
+}
+
+// A feed goes to a relay that joins and ranks before the others, and goes on elsewhere when that one leaves.
+func TestClusterFeedMoves(t *testing.T) {
+	t.Parallel()
+	o := newFeedOrigin(t, 100)
+	s := newClusterStage(t, 2, scores(o))
+	watchers := s.audience("match", s.members)
+	watchers[0].awaitOrigin(50)
+	first := o.awaitPuller()
+	name := ""
+	for i := 3; name == ""; i++ {
+		members := []agree.Member{{Name: "r1", State: agree.Ready}, {Name: "r2", State: agree.Ready}, {Name: fmt.Sprint("r", i), State: agree.Ready}}
+		if order := agree.Order(feedLog+"scores", members); order[0].Name == members[2].Name {
+			name = members[2].Name
+		}
+	}
+	newcomer := s.join(name, scores(o))
+	o.awaitPuller(first)
+	watchers[0].awaitMore(50)
+	newcomer.leave()
+	o.awaitPuller(name)
+	watchers[0].awaitMore(50)
+	o.wantAll(o.rest(), watchers)
+	o.wantResumed(name, 20)
+	if o.most > 2 {
+		t.Errorf("%d connections at once", o.most)
+	}
+}
+
+// Of two feeds each is pulled once, also that of many topics, and killing a relay moves what it pulled.
+func TestClusterFeedTwo(t *testing.T) {
+	t.Parallel()
+	one := newFeedOrigin(t, 50)
+	many := newFeedOrigin(t, 100, "live/a", "live/b", "live/c")
+	s := newClusterStage(t, 3, scores(one), func(c *config.Config) { many.feed(c, config.Feed{Prefix: "live/"}) })
+	watchers := s.audience("match", s.members)
+	var live []*watcher
+	for _, topic := range many.topics {
+		live = append(live, s.audience(topic, s.members)...)
+	}
+	watchers[0].awaitOrigin(20)
+	live[0].awaitMore(20)
+	dying := s.member(many.awaitPuller())
+	one.awaitPuller()
+	one.bar(dying.name)
+	many.bar(dying.name)
+	dying.kill()
+	one.awaitPuller(dying.name)
+	many.awaitPuller(dying.name)
+	watchers[0].awaitMore(20)
+	live[0].awaitMore(20)
+	one.wantAll(one.rest(), watchers)
+	many.wantAll(many.rest(), live)
+}
