@@ -16,10 +16,12 @@ type Compress struct {
 	Window int // how far back an event refers, in bytes of its topic's text, 512 to 32768; 0 = 4096
 	Memory int // bytes for the compressed form of all topics, beside Limits.Memory; 0 = 64 MiB
 
-	// Except names the topics that are never compressed; "*" stands for any
-	// characters, so "*" alone turns compression off. Name those whose events
-	// hold a secret beside text that a stranger can choose: the length of the
-	// compressed stream tells how alike they are (breachattack.com).
+	// Except names the topics that are not compressed; "*" stands for any
+	// characters, so "*" alone turns compression off. After a "!" stand topics
+	// that are compressed, whatever was said before: the last that names a topic
+	// counts. Name those whose events hold a secret beside text that a stranger
+	// can choose: the length of the compressed stream tells how alike they are
+	// (breachattack.com).
 	Except []string
 }
 
@@ -29,13 +31,20 @@ func (c *Compress) newDeflater() (*ringbuf.Deflater, error) {
 	if err != nil {
 		return nil, fmt.Errorf("relay: compress: %w", err)
 	}
+	some := true
 	for i, pattern := range c.Except {
-		switch pattern {
-		case "":
+		name, again := strings.CutPrefix(pattern, "!")
+		switch {
+		case name == "":
 			return nil, fmt.Errorf("relay: compress.except[%d] is empty", i)
-		case "*":
-			return nil, nil
+		case again:
+			some = true
+		case name == "*":
+			some = false
 		}
+	}
+	if !some {
+		return nil, nil
 	}
 	return d, nil
 }
@@ -68,12 +77,16 @@ func (r *Relay) compresses(topic string, h http.Header) bool {
 	if r.deflater == nil || !prefersGzip(h) {
 		return false
 	}
-	for _, pattern := range r.config.Compress.Except {
-		if covers(pattern, topic) {
-			return false
+	return !r.config.Compress.excepts(topic)
+}
+
+func (c *Compress) excepts(topic string) (is bool) {
+	for _, pattern := range c.Except {
+		if name, again := strings.CutPrefix(pattern, "!"); covers(name, topic) {
+			is = !again
 		}
 	}
-	return true
+	return is
 }
 
 // prefersGzip reports whether the client takes gzip, and likes nothing else that

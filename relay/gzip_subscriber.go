@@ -20,6 +20,13 @@ type gzipSubscriber struct {
 // else the rest comes as it is, at once, and whoever joins next goes on with it.
 const fillPatience = 30 * time.Millisecond
 
+// hurry is the patience of who may not wait at all.
+var hurry = func() <-chan time.Time {
+	c := make(chan time.Time)
+	close(c)
+	return c
+}()
+
 // newGzipSubscriber is newSubscriber with gzip. It may take as long as
 // fillPatience, so no event loop calls it.
 func newGzipSubscriber(t *topic, who *address, from start, at seat) (*gzipSubscriber, joined) {
@@ -114,7 +121,7 @@ func (s *gzipSubscriber) turn(log *shownLog) {
 		if from != nil {
 			from.StopDeflated()
 		}
-		log.ring.StartDeflated(s.topic.relay.deflater, log.ring.Latest(), nil)
+		log.ring.StartDeflated(s.topic.relay.deflater, log.ring.Latest(), hurry)
 	} else if at == s.cursor && len(s.private()) == 0 {
 		return
 	}

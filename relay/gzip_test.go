@@ -75,12 +75,34 @@ func TestTopicsCovered(t *testing.T) {
 	}
 }
 
+func TestTopicsExcepted(t *testing.T) {
+	for _, c := range []struct {
+		except []string
+		topic  string
+		want   bool
+	}{
+		{nil, "a", false},
+		{[]string{"b", "a"}, "a", true},
+		{[]string{"*", "!scores/*"}, "scores/42", false},
+		{[]string{"*", "!scores/*"}, "account/42", true},
+		{[]string{"*", "!scores/*", "*/private"}, "scores/42/private", true},
+		{[]string{"!scores/*", "*"}, "scores/42", true},
+	} {
+		r := newTestRelay(t, Config{Compress: Compress{Except: c.except}})
+		h := http.Header{"Accept-Encoding": {"gzip"}}
+		if got := r.compresses(c.topic, h); got == c.want {
+			t.Errorf("%q, except %q: compressed is %v", c.topic, c.except, got)
+		}
+	}
+}
+
 func TestCompressionThatCannotBe(t *testing.T) {
 	for want, c := range map[string]Compress{
 		"level is 12":     {Level: 12},
 		"window is 99999": {Window: 99999},
 		"memory is 5":     {Memory: 5},
 		"except[1]":       {Except: []string{"a", ""}},
+		"except[0]":       {Except: []string{"!"}},
 	} {
 		if _, err := New(Config{Compress: c}); err == nil || !strings.Contains(err.Error(), "relay: compress") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v", c, err)
@@ -166,6 +188,9 @@ func TestGzipSaysTheSame(t *testing.T) {
 		}
 		publish(rapid.IntRange(0, 30).Draw(t, "before"))
 		begin := start{from: fromLast, last: rapid.IntRange(0, 40).Draw(t, "last")}
+		if ring := topic.ring(); rapid.Bool().Draw(t, "resume") {
+			begin = start{resume: ring.ID(ring.Before(ring.Last(begin.last))), last: begin.last}
+		}
 		join := func() *address {
 			r.topics.retain(topic)
 			topic.join("")

@@ -174,7 +174,7 @@ func (l *loader) checkWords() {
 		}
 	}
 	for i, pattern := range c.Compress.Except {
-		if pattern == "" || strings.ContainsFunc(pattern, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		if strings.TrimPrefix(pattern, "!") == "" || strings.ContainsFunc(pattern, func(r rune) bool { return r <= ' ' || r > '~' }) {
 			l.complain(fmt.Sprintf("compress.except[%d]", i), fmt.Sprintf("%q is no topic's name, with * for any characters", pattern))
 		}
 	}

@@ -101,7 +101,7 @@ type Compress struct {
 	Level  int      `key:"level"`
 	Window Bytes    `key:"window"`
 	Memory Bytes    `key:"memory"`
-	Except []string `key:"except"` // topics, * for any characters
+	Except []string `key:"except"` // topics, * for any characters, those after a ! not
 }
 
 // Publish says who may publish.

@@ -83,12 +83,13 @@ log: {level: loud}
 			`freshet.yaml:2: topics.linger: 2400h0m0s is not between 1ms and 24h0m0s`,
 			`freshet.yaml:4: log.level: "loud" is not one of debug, info, warn, error`,
 		}},
-		{"compression", "compress: {level: 10, window: 64KiB, memory: 1MiB, except: [\"\", \"a b\", \"ok/*\"]}\n", []string{
+		{"compression", "compress: {level: 10, window: 64KiB, memory: 1MiB, except: [\"\", \"a b\", \"ok/*\", \"!ok/this\", \"!\"]}\n", []string{
 			`freshet.yaml:1: compress.window: 64KiB is not between 512 and 32KiB`,
 			`freshet.yaml:1: compress.memory: 1MiB is not between 4MiB and 1048576GiB`,
 			`freshet.yaml:1: compress.level: 10 is not between 1 and 9`,
 			`freshet.yaml:1: compress.except[0]: "" is no topic's name, with * for any characters`,
 			`freshet.yaml:1: compress.except[1]: "a b" is no topic's name, with * for any characters`,
+			`freshet.yaml:1: compress.except[4]: "!" is no topic's name, with * for any characters`,
 		}},
 		{"origins", "cors:\n  origins: [https://a.example, http://b:8080, \"*\", a.example, https://a.example/, HTTPS://A.example]\n", []string{
 			`freshet.yaml:2: cors.origins[3]: "a.example" is not an origin: write it like https://example.com, or *`,
