@@ -217,6 +217,9 @@ func (n *Node) Run(ctx context.Context) error {
 	n.relay = agree.New(config)
 	n.answers, n.routes = map[uint64]func(agree.Result){}, map[uint64]func(agree.Route){}
 	n.metrics = newMetrics(n.Metrics)
+	if n.Metrics != nil {
+		n.Metrics.MustRegister(newStandings(n))
+	}
 	n.links = &Links{
 		name: n.Name, identity: identity, process: n.process, log: n.Log, plain: n.Plain, dial: n.Network.Dial, peers: map[string]*peer{},
 		up: func(peer string) {
@@ -388,7 +391,7 @@ func (n *Node) carryOut(out agree.Output) {
 	for _, d := range out.Decisions {
 		switch d := d.(type) {
 		case agree.Show:
-			n.metrics.shown.Add(float64(len(d.Entries)))
+			n.metrics.show(n.now, d.Entries)
 			n.Rings.Show(d.Topic, d.Entries)
 		case agree.Replace:
 			n.Rings.Replace(d)
