@@ -31,7 +31,7 @@ func init() {
 
 Without arguments: the members that the relay knows by gossip, and its links to them.
 DELAY is there and back; QUIET is since something was last heard, which is never more than
-a second for long; PENDING is what the other has not taken yet.
+a second for long; LAG is what the other has not taken yet, in bytes.
 
 With "topic NAME": who owns the topic and who stands by, which relay of each region the
 others there follow, what is kept, and where each epoch of its log begins. Any relay can
@@ -121,7 +121,7 @@ func (a *adminClient) get(ctx context.Context, path string, answer any) error {
 func writeCluster(w io.Writer, s cluster.Status, now time.Time) error {
 	var table bytes.Buffer
 	rows := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(rows, "NAME\tREGION\tROLE\tSTATE\tGOSSIP\tLINK\tDELAY\tQUIET\tPENDING\tUP")
+	fmt.Fprintln(rows, "NAME\tREGION\tROLE\tSTATE\tGOSSIP\tLINK\tDELAY\tQUIET\tLAG\tUP")
 	for _, m := range s.Members {
 		link := "none\t\t\t\t"
 		switch {
@@ -146,7 +146,7 @@ func writeCluster(w io.Writer, s cluster.Status, now time.Time) error {
 	c := s.Topics
 	_, err := fmt.Fprintf(w, "\n%s has %d topics: owns %d, stands by for %d\n", at, c.Topics, c.Owned, c.Standby)
 	if err == nil && c.Alone+c.Unsafe > 0 {
-		_, err = fmt.Fprintf(w, "of its own, %d are here alone, and %d wait for a standby\n", c.Alone, c.Unsafe)
+		_, err = fmt.Fprintf(w, "of those it owns, %d are kept nowhere else, for nobody else may own them; %d wait for a standby\n", c.Alone, c.Unsafe)
 	}
 	return err
 }

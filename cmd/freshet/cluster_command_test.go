@@ -22,13 +22,13 @@ func TestWriteCluster(t *testing.T) {
 			{Name: "c", Role: "edge", State: "starting", Gossip: "127.0.0.1:7950"},
 		},
 	}, now)
-	want := `NAME  REGION  ROLE  STATE     GOSSIP          LINK            DELAY  QUIET  PENDING  UP
+	want := `NAME  REGION  ROLE  STATE     GOSSIP          LINK            DELAY  QUIET  LAG   UP
 a     north   any   ready     127.0.0.1:7946  (this)
-beta  -       hub   draining  127.0.0.1:7948  127.0.0.1:7949  420µs  120ms  2KiB     1m30s
+beta  -       hub   draining  127.0.0.1:7948  127.0.0.1:7949  420µs  120ms  2KiB  1m30s
 c     -       edge  starting  127.0.0.1:7950  none
 
 a of test has 7 topics: owns 3, stands by for 2
-of its own, 1 are here alone, and 0 wait for a standby
+of those it owns, 1 are kept nowhere else, for nobody else may own them; 0 wait for a standby
 `
 	if err != nil || out.String() != want {
 		t.Errorf("%v\n%s\nwant\n%s", err, out.String(), want)

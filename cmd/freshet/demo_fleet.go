@@ -98,12 +98,20 @@ func newFleet(n int, settings *settingFlags, t *terminal) (*fleet, error) {
 // freeLoopback finds n addresses that are free for both UDP and TCP. They may be taken again
 // before they are used, as any.
 func freeLoopback(n int) (addresses []string, err error) {
-	for range n {
+	for tries := 0; len(addresses) < n; tries++ {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
 		}
 		defer l.Close() // all of them at the end, or one might be found twice
+		p, err := net.ListenPacket("udp", l.Addr().String())
+		if err != nil {
+			if tries > 10*n {
+				return nil, err
+			}
+			continue
+		}
+		defer p.Close()
 		addresses = append(addresses, l.Addr().String())
 	}
 	return addresses, nil

@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,11 +26,70 @@ const readmeAddress = "127.0.0.1:8080"
 func TestReadmeConsole(t *testing.T) {
 	address := startReadmeRelay(t)
 	for _, block := range readmeBlocks(t, "console") {
+		if strings.Contains(block, "freshet cluster") {
+			continue // see TestReadmeCluster
+		}
 		for _, step := range consoleSteps(block) {
 			got := runReadme(t, address, "sh", "-c", step.command)
 			if !printsAs(step.output, got) {
 				t.Errorf("$ %s\nprints\n%s\nand the README says\n%s", step.command, got, step.output)
 			}
+		}
+	}
+}
+
+// The cluster that the README starts by hand is one, and what it shows of it happens.
+func TestReadmeCluster(t *testing.T) {
+	var start, console string
+	for _, block := range readmeBlocks(t, "sh") {
+		if strings.Contains(block, "cluster.gossip") {
+			start += block
+		}
+	}
+	for _, block := range readmeBlocks(t, "console") {
+		if strings.Contains(block, "freshet cluster") {
+			console += block
+		}
+	}
+	if start == "" || console == "" {
+		t.Fatal("the README does not start a cluster, or does not show one")
+	}
+	// Each port of the README is one that is free here.
+	ports := map[string]string{}
+	for _, address := range regexp.MustCompile(`127\.0\.0\.1:\d+`).FindAllString("127.0.0.1:8080 127.0.0.1:8081 "+start+console, -1) {
+		ports[address] = ""
+	}
+	free, err := freeLoopback(len(ports))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var swap, swapBack []string
+	for i, address := range slices.Sorted(maps.Keys(ports)) {
+		ports[address] = free[i]
+		swap, swapBack = append(swap, address, free[i]), append(swapBack, free[i], address)
+	}
+	here, there := strings.NewReplacer(append(swap, "bin/freshet", "freshet")...), strings.NewReplacer(swapBack...)
+	start = strings.Replace(start, "freshet run -set cluster.name=a", "freshet run -plain 127.0.0.1:8080 -admin 127.0.0.1:8081 -set cluster.name=a", 1)
+	blanks := regexp.MustCompile(` +`)
+	shell := exec.Command("sh", "-c", here.Replace(start)+"wait\n")
+	shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	said := newTranscript()
+	shell.Stdout, shell.Stderr = said, said
+	if err := shell.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		syscall.Kill(-shell.Process.Pid, syscall.SIGTERM)
+		shell.Wait()
+	})
+	if err := said.await(`(?s)(is ready.*){3}`, 20*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range consoleSteps(console) {
+		got := there.Replace(runReadme(t, readmeAddress, "sh", "-c", here.Replace(step.command)))
+		got, step.output = blanks.ReplaceAllString(got, " "), blanks.ReplaceAllString(step.output, " ") // columns are as wide as what is in them
+		if !printsAs(step.output, got) {
+			t.Errorf("$ %s\nprints\n%s\nand the README says\n%s", step.command, got, step.output)
 		}
 	}
 }
