@@ -25,6 +25,7 @@ type publication struct {
 	relay *Relay
 	topic string
 	key   string // as remembered; "" = none
+	most  int    // bytes that may be one group, if they come that fast; at least publishChunk
 
 	// owned by the handler
 	decoder sse.Decoder
@@ -46,7 +47,7 @@ func (r *Relay) publishStream(w http.ResponseWriter, req *http.Request, topic, k
 		r.refusePublish(w, req, problem)
 		return
 	}
-	p := &publication{relay: r, topic: topic, key: memoryKey(key, ""), number: offset}
+	p := &publication{relay: r, topic: topic, key: memoryKey(key, ""), most: publishChunk, number: offset}
 	p.decoder.MaxEvent = r.config.Limits.EventBytes
 	if p.key != "" {
 		defer r.keys.hold(topic, p.key)()
@@ -60,7 +61,14 @@ func (r *Relay) publishStream(w http.ResponseWriter, req *http.Request, topic, k
 	if accepts(req.Header, "application/x-ndjson") {
 		ack = p.acknowledge(w, req, control)
 	}
-	err := p.run(req.Context(), req.Body, ack)
+	body := io.Reader(req.Body)
+	if r.config.Committer != nil {
+		p.most = mostAhead
+		ahead := newReadAhead(req.Body)
+		defer ahead.stop(func() { _ = control.SetReadDeadline(time.Unix(1, 0)) })
+		body = ahead
+	}
+	err := p.run(req.Context(), body, ack)
 	switch {
 	case err == nil && ack == nil:
 		r.answerPublished(w, topic, p.receipt())
@@ -132,8 +140,12 @@ type acknowledgement struct {
 // run reads, commits and acknowledges until the body ends.
 func (p *publication) run(ctx context.Context, body io.Reader, ack func() error) error {
 	chunk := make([]byte, publishChunk)
-	for {
+	for full := false; ; {
+		if full && len(chunk) < p.most {
+			chunk = make([]byte, 2*len(chunk))
+		}
 		n, readErr := body.Read(chunk)
+		full = n == len(chunk) && readErr == nil
 		p.decoder.Feed(chunk[:n])
 		refusal := p.gather()
 		if len(p.events) > 0 {
