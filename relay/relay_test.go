@@ -93,7 +93,10 @@ func serveRelay(t testing.TB, c Config) *servedRelay {
 	if c.Plain == nil {
 		c.Plain = listen()
 	}
-	c.Public, c.AdminListener = listen(), listen()
+	if c.Public == nil {
+		c.Public = listen()
+	}
+	c.AdminListener = listen()
 	cert, roots := testCertificate()
 	if c.HTTP3 == nil {
 		udp, err := net.ListenPacket("udp", "127.0.0.1:0")
