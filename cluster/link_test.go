@@ -3,11 +3,9 @@ package cluster
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -136,114 +134,4 @@ func FuzzLinkRead(f *testing.F) {
 			t.Error("a stream that ends is no error")
 		}
 	})
-}
-
-// handshake runs TLS between two identities and says how both sides ended.
-func handshake(t *testing.T, client, server *linkIdentity, peer string) (error, error) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") // a pipe has no buffer: both sides would wait with an alert each
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	a, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer a.Close()
-	b, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
-	served := make(chan error, 1)
-	go func() {
-		s := tls.Server(b, server.server())
-		err := s.Handshake()
-		if err == nil {
-			_, err = s.Write([]byte{1})
-		}
-		b.Close()
-		served <- err
-	}()
-	c := tls.Client(a, client.client(peer))
-	err = c.Handshake()
-	if err == nil {
-		_, err = c.Read(make([]byte, 1)) // a server's refusal of the client's certificate comes after its handshake
-	}
-	a.Close()
-	return err, <-served
-}
-
-func TestDerivedIdentity(t *testing.T) {
-	key := func(b byte) []byte { return bytes.Repeat([]byte{b}, 32) }
-	identity := func(name string, keys ...[]byte) *linkIdentity {
-		id, err := deriveIdentity(name, keys)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return id
-	}
-	a, _, err := deriveAuthority(key(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b, _, _ := deriveAuthority(key(1)); !bytes.Equal(a.Raw, b.Raw) {
-		t.Error("one key, two authorities")
-	}
-	for _, c := range []struct {
-		what           string
-		client, server *linkIdentity
-		peer           string
-		ok             bool
-	}{
-		{"one key", identity("a", key(1)), identity("b", key(1)), "b", true},
-		{"another name", identity("a", key(1)), identity("b", key(1)), "c", false},
-		{"another key", identity("a", key(1)), identity("b", key(2)), "b", false},
-		{"rotation, the new one dials", identity("a", key(2), key(1)), identity("b", key(1), key(2)), "b", true},
-		{"rotation, half way", identity("a", key(2), key(1)), identity("b", key(1)), "b", false},
-	} {
-		cerr, serr := handshake(t, c.client, c.server, c.peer)
-		if ok := cerr == nil && serr == nil; ok != c.ok {
-			t.Errorf("%s: client %v, server %v", c.what, cerr, serr)
-		}
-	}
-}
-
-func TestMetadata(t *testing.T) {
-	d := metadata{protocol: 1, role: agree.Hub, state: agree.Draining, region: "eu-west", link: "10.0.0.1:7947"}
-	b := d.append(nil)
-	got, err := parseMetadata(append(b, "of a later version"...))
-	if err != nil || got != d {
-		t.Errorf("%+v, %v", got, err)
-	}
-	for n := range len(b) {
-		if got, err := parseMetadata(b[:n]); err == nil {
-			t.Errorf("%d of %d bytes read as %+v", n, len(b), got)
-		}
-	}
-	d.region = strings.Repeat("x", 600)
-	if d.check() == nil {
-		t.Error("600 bytes fit in 512")
-	}
-	open := metadata{link: "[::]:7947"}.member("a", net.IPv4(10, 1, 2, 3))
-	if open.Link != "10.1.2.3:7947" {
-		t.Errorf("an unspecified host becomes %q", open.Link)
-	}
-}
-
-func TestAddressBook(t *testing.T) {
-	b := newAddressBook()
-	now := time.Now()
-	b.now = func() time.Time { return now }
-	b.met("old:1")
-	now = now.Add(23 * time.Hour)
-	b.met("new:1")
-	if n := len(b.recent()); n != 2 {
-		t.Errorf("%d addresses after 23 h", n)
-	}
-	now = now.Add(2 * time.Hour)
-	if list := b.recent(); len(list) != 1 || list[0] != "new:1" {
-		t.Errorf("after 25 h: %v", list)
-	}
 }

@@ -100,7 +100,7 @@ func issue(name string, authority *x509.Certificate, signer ed25519.PrivateKey) 
 func loadIdentity(certFile, keyFile string, authorities []byte) (*linkIdentity, error) {
 	c, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
-		return nil, fmt.Errorf("cluster.tls: %w", err)
+		return nil, fmt.Errorf("cluster.tls.cert and .key: %w", err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(authorities) {

@@ -109,7 +109,7 @@ func (m *Members) start(link string) error {
 	if err != nil {
 		return err
 	}
-	if err := m.metadata().check(); err != nil {
+	if err := m.check(); err != nil {
 		return err
 	}
 	if config.Transport, err = m.Network.Gossip(m.Gossip); err != nil {

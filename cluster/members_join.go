@@ -58,29 +58,45 @@ func (b *addressBook) recent() []string {
 }
 
 const (
-	joinSoon  = time.Second      // between attempts while somebody configured is missing
-	joinLater = 10 * time.Second // and once all are here: names may stand for new addresses
+	joinSoon   = time.Second      // between attempts while somebody is missing
+	joinLater  = 10 * time.Second // and once all are here: names may stand for new addresses
+	joinAtOnce = 16               // a dead address takes seconds, and a day may leave hundreds
 )
 
 // join tries every address that is not a member now, until ctx ends. A name is resolved anew each time.
 func (m *Members) join(ctx context.Context) {
 	for {
 		wait := joinLater
-		for _, address := range m.strangers(ctx) {
-			if ctx.Err() != nil {
-				return
-			}
+		strangers := m.strangers(ctx)
+		if len(strangers) > 0 || len(m.Join) > 0 && len(m.Alive()) == 1 { // a name that stands for nobody yet
 			wait = joinSoon
-			if _, err := m.list.Join([]string{address}); err != nil {
-				m.Log.Debug("join", "address", address, "error", err)
-			}
 		}
-		wait += time.Duration(rand.Int64N(int64(wait) / 4)) // so that relays started together do not knock together
+		m.knock(ctx, strangers)
+		wait += rand.N(wait / 4) // so that relays started together do not knock together
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(wait):
 		}
+	}
+}
+
+func (m *Members) knock(ctx context.Context, addresses []string) {
+	var knocking sync.WaitGroup
+	defer knocking.Wait()
+	free := make(chan struct{}, joinAtOnce)
+	for _, address := range addresses {
+		select {
+		case <-ctx.Done():
+			return
+		case free <- struct{}{}:
+		}
+		knocking.Go(func() {
+			if _, err := m.list.Join([]string{address}); err != nil {
+				m.Log.Debug("join", "address", address, "error", err)
+			}
+			<-free
+		})
 	}
 }
 

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
+
+	"github.com/hashicorp/memberlist"
 
 	"freshet/cluster/agree"
 )
@@ -22,8 +25,10 @@ type metadata struct {
 
 const metadataVersion = 1
 
-// maxMetadata is memberlist's limit, see memberlist.MetaMaxSize.
-const maxMetadata = 512
+const (
+	maxMetadata = memberlist.MetaMaxSize // 512
+	maxName     = 128                    // bytes of a relay's or a region's name; every packet of gossip repeats the former
+)
 
 func (m *Members) metadata() metadata {
 	m.mu.Lock()
@@ -31,9 +36,24 @@ func (m *Members) metadata() metadata {
 	return metadata{m.Protocol, m.Role, m.state, m.Region, m.linkAt}
 }
 
-func (d metadata) check() error {
-	if n := len(d.append(nil)); n > maxMetadata {
-		return fmt.Errorf("cluster.region and cluster.links take %d bytes in gossip, at most %d fit", n, maxMetadata)
+// check refuses what gossip cannot carry.
+func (m *Members) check() error {
+	for _, f := range [...]struct {
+		field, text string
+		most        int
+	}{{"cluster.name", m.Name, maxName}, {"cluster.region", m.Region, maxName}, {"cluster.label", m.Cluster, memberlist.LabelMaxSize}} {
+		if len(f.text) > f.most {
+			return fmt.Errorf("%s has %d bytes, at most %d are taken", f.field, len(f.text), f.most)
+		}
+		if strings.ContainsFunc(f.text, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return fmt.Errorf("%s %q is not one word of visible ASCII characters", f.field, f.text)
+		}
+	}
+	if m.Name == "" {
+		return errors.New("cluster.name is empty")
+	}
+	if n := len(m.metadata().append(nil)); n > maxMetadata {
+		return fmt.Errorf("cluster.links: the address %q is too long: with cluster.region it takes %d bytes in gossip, at most %d fit", m.linkAt, n, maxMetadata)
 	}
 	return nil
 }
