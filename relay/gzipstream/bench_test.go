@@ -102,8 +102,8 @@ func (a *each) deliver(_ *ringbuf.Ring, text []byte) int {
 }
 
 // BenchmarkSubscribers delivers the same events to as many subscribers, compressed in each way, without sockets: what a
-// delivery costs in time, joining and compressing included, and what a subscriber holds in memory, with its part of what is shared
-// (1 MiB of that is the coder). The first is what it costs without compression.
+// delivery costs in time, joining and compressing included, and what each subscriber and all together hold in memory.
+// The first is what it costs without compression.
 func BenchmarkSubscribers(b *testing.B) {
 	const subscribers, events = 200, 300
 	klauspost := func(level int) func(*ringbuf.Ring) audience {
@@ -116,32 +116,32 @@ func BenchmarkSubscribers(b *testing.B) {
 	}
 	for _, way := range []struct {
 		name string
+		each bool
 		make func(*ringbuf.Ring) audience
 	}{
-		{"identity", func(r *ringbuf.Ring) audience { return &identity{ring: r} }},
-		{"once-for-all", func(r *ringbuf.Ring) audience {
+		{"identity", false, func(r *ringbuf.Ring) audience { return &identity{ring: r} }},
+		{"once-for-all", false, func(r *ringbuf.Ring) audience {
 			d, err := ringbuf.NewDeflater(ringbuf.Compression{})
 			if err != nil {
 				b.Fatal(err)
 			}
 			return &once{ring: r, deflater: d}
 		}},
-		{"each/klauspost-1", klauspost(1)},
-		{"each/klauspost-7", klauspost(7)},
-		{"each/compress-gzip-1", func(*ringbuf.Ring) audience {
+		{"each/klauspost-1", true, klauspost(1)},
+		{"each/klauspost-7", true, klauspost(7)},
+		{"each/compress-gzip-1", true, func(*ringbuf.Ring) audience {
 			return &each{fresh: func(w io.Writer) flusher {
 				z, _ := stdgzip.NewWriterLevel(w, 1)
 				return z
 			}}
 		}},
-		{"each/compress-gzip-6", func(*ringbuf.Ring) audience {
+		{"each/compress-gzip-6", true, func(*ringbuf.Ring) audience {
 			return &each{fresh: func(w io.Writer) flusher { return stdgzip.NewWriter(w) }}
 		}},
 	} {
 		b.Run(way.name, func(b *testing.B) {
-			before := live()
 			sent := 0
-			run := func() audience {
+			run := func(subscribers int) audience {
 				r := ringbuf.New(ringbuf.Limits{}, ringbuf.Position{Epoch: 1_790_000_000 << 16})
 				rnd := rand.New(rand.NewPCG(7, 7))
 				all := way.make(r)
@@ -159,13 +159,25 @@ func BenchmarkSubscribers(b *testing.B) {
 				}
 				return all
 			}
-			alive := run()
-			held := live() - before
-			runtime.KeepAlive(alive)
-			for b.Loop() {
-				run()
+			weigh := func(subscribers int) int {
+				before := live()
+				all := run(subscribers)
+				defer runtime.KeepAlive(all)
+				return live() - before
 			}
-			b.ReportMetric(float64(held)/subscribers/1024, "KiB/subscriber")
+			// Two audiences tell what each subscriber adds from what all share. The smaller the one, the more it takes
+			// to see it.
+			fewer := subscribers / 4
+			if !way.each {
+				fewer = 5_000
+			}
+			few, many := weigh(fewer), weigh(4*fewer)
+			each := float64(many-few) / float64(3*fewer)
+			for b.Loop() {
+				run(subscribers)
+			}
+			b.ReportMetric(each, "heap-B/subscriber")
+			b.ReportMetric((float64(few)-each*float64(fewer))/1024, "shared-KiB")
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/1000/float64(b.N)/subscribers/events, "us/delivery")
 			b.ReportMetric(float64(sent)/subscribers/events, "B/event")
 		})
