@@ -327,12 +327,18 @@ func (c *coder) entry(e *Entry) {
 	c.number(&e.Sum)
 	c.signed(&e.Commit)
 	c.small((*uint8)(&e.Kind))
-	c.text(&e.Feed.Name)
-	if e.Feed.Name != "" {
-		c.number(&e.Feed.Epoch)
-		c.number(&e.Feed.Pull)
-	}
+	c.feed(&e.Feed)
 	c.bytes(&e.Body)
+}
+
+func (c *coder) feed(m *FeedMark) {
+	if c.text(&m.Name); m.Name == "" {
+		return
+	}
+	c.number(&m.Epoch)
+	c.number(&m.Pull)
+	c.flag(&m.Named)
+	c.flag(&m.Merged)
 }
 
 func (c *coder) copy(p *Copy) {
@@ -340,6 +346,7 @@ func (c *coder) copy(p *Copy) {
 	c.number(&p.Base)
 	c.lineage(&p.Lineage)
 	list(c, &p.Memos, (*coder).memo)
+	list(c, &p.Marks, (*coder).feed)
 	list(c, &p.Notes, (*coder).note)
 	list(c, &p.Entries, (*coder).entry)
 }

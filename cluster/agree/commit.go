@@ -13,6 +13,7 @@ type ownership struct {
 	since     time.Time // of the last change of standby
 	live      bool      // has committed in this ownership: followers may be served
 	alone     bool      // nobody else in view may own
+	charged   uint64    // the epoch that this process was told; 0: it will be told when the epoch is confirmed
 
 	standby string
 	synced  bool      // it has enlisted and is sent appends
@@ -153,13 +154,19 @@ func (r *Relay) prefers(t *topic, want string) bool {
 func (r *Relay) enlist(t *topic, to string) {
 	o := t.own
 	if !o.fresh {
-		o.epoch = r.draw()
-		t.fence, t.promised = o.epoch, r.cfg.Name
-		t.target().begin(o.epoch)
+		r.enter(t)
 		r.decide(Notice{t.name, "standby", to})
 	}
 	o.fresh, o.standby, o.since = false, to, r.now
 	r.ask(t)
+}
+
+// enter draws a new epoch for an owner.
+func (r *Relay) enter(t *topic) {
+	o := t.own
+	o.epoch = r.draw()
+	t.fence, t.promised = o.epoch, r.cfg.Name
+	t.target().begin(o.epoch)
 }
 
 // ask enlists the standby in the epoch that the owner is in: at first, and again when the connection was a new one.
@@ -203,6 +210,7 @@ func (r *Relay) replicate(t *topic) {
 	if o.alone {
 		o.mark++
 		o.acked, o.force, o.live = o.mark, false, true
+		r.charge(t)
 		r.commit(t, l.head())
 		return
 	}
@@ -239,6 +247,7 @@ func (r *Relay) onAck(t *topic, from string, m Ack) {
 		o.flight = o.flight[1:]
 	}
 	o.acked, o.confirmed, o.live = m.Mark, o.epoch, true
+	r.charge(t)
 	r.commit(t, head)
 }
 

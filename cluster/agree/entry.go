@@ -1,6 +1,7 @@
 package agree
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -31,9 +32,13 @@ type Entry struct {
 
 // FeedMark says which pull of which feed an entry came from; zero for published ones.
 type FeedMark struct {
-	Name  string
-	Epoch uint64 // of the relay that pulls
+	Name  string // of the feed's own topic: its owner pulls
+	Epoch uint64 // of the relay that pulls, from Charge
 	Pull  uint64 // counts its connections to the origin
+
+	// Set here.
+	Named  bool // the origin gave the event an id, used or not: with its bytes that tells what the origin repeats
+	Merged bool // it came with a branch that lost: this log's own pull may bring it yet
 }
 
 func (m FeedMark) before(o FeedMark) bool {
@@ -65,6 +70,11 @@ type publication struct {
 }
 
 func (e *Entry) publication() publication { return publication{e.Key, e.Number} }
+
+// item names an event of a feed by what the origin said, whoever pulled it.
+func (e *Entry) item() publication {
+	return publication{Key: GivenKey + e.Feed.Name + GivenKey + strconv.FormatUint(e.Sum, 36)}
+}
 
 // Adoption says where the owner has put an event that stood at Former; zero: nowhere, see Relay.merge.
 type Adoption struct{ Former, At Position }

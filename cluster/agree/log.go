@@ -1,7 +1,9 @@
 package agree
 
 import (
+	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -26,7 +28,8 @@ type Log struct {
 	memos  map[publication]Memo // includes the entries'
 	keys   []remembered         // oldest first, for forgetting
 	former map[Position]uint64
-	ids    map[string]uint64 // origin id -> the newest entry that has it
+	ids    map[string]uint64   // origin id -> the newest entry that has it
+	marks  map[string]FeedMark // the newest pull of each feed that ever brought an entry
 
 	notes    []Note // learned after the entries they are about, for those who replicate this log
 	noteBase int    // notes forgotten from the front
@@ -41,11 +44,11 @@ type Note struct {
 // remembered is a memo as it stood in the order of forgetting; its Memo may have been renewed since.
 type remembered struct {
 	publication
-	at int64
+	seq uint64
 }
 
 func newLog() *Log {
-	return &Log{memos: map[publication]Memo{}, former: map[Position]uint64{}, ids: map[string]uint64{}}
+	return &Log{memos: map[publication]Memo{}, former: map[Position]uint64{}, ids: map[string]uint64{}, marks: map[string]FeedMark{}}
 }
 
 // head is the newest sequence, tail included.
@@ -119,9 +122,26 @@ func (l *Log) append(e Entry) {
 	if e.ID != "" {
 		l.ids[e.ID] = e.Seq
 	}
+	if e.Feed.Named {
+		l.remember(Memo{Key: e.item().Key, Position: e.Position, ID: e.ID, Sum: e.Sum, At: e.Commit})
+	}
+	if e.Feed.Name != "" && !e.Feed.Merged {
+		l.pull(e.Feed)
+	}
 	for _, p := range e.Former {
 		l.former[p] = e.Seq
 	}
+}
+
+// pull remembers which pull of a feed is the newest.
+func (l *Log) pull(m FeedMark) {
+	if l.marks[m.Name].before(m) {
+		l.marks[m.Name] = FeedMark{Name: m.Name, Epoch: m.Epoch, Pull: m.Pull}
+	}
+}
+
+func (l *Log) pulls() []FeedMark {
+	return slices.SortedFunc(maps.Values(l.marks), func(a, b FeedMark) int { return strings.Compare(a.Name, b.Name) })
 }
 
 func (l *Log) remember(m Memo) {
@@ -130,7 +150,7 @@ func (l *Log) remember(m Memo) {
 	}
 	p := m.publication()
 	if _, known := l.memos[p]; !known {
-		l.keys = append(l.keys, remembered{p, m.At})
+		l.keys = append(l.keys, remembered{p, m.Seq})
 	}
 	l.memos[p] = m
 }
@@ -250,6 +270,11 @@ func (l *Log) evict() {
 	l.base++
 }
 
+// innerMemos is for how many events behind the oldest kept those are remembered one by one that no publisher asks for
+// under a key of their own: counted ones, and those that a relay gave a key. They are for retries between relays, and for a
+// branch that is merged late. A publisher that repeats older ones is told by the highest number.
+const innerMemos = 16 << 10
+
 // forget drops the memos that are old, or too many, and whose entries are gone.
 func (l *Log) forget(most int, now time.Time, keyAge time.Duration) {
 	extra := len(l.memos) - len(l.entries)
@@ -257,9 +282,10 @@ func (l *Log) forget(most int, now time.Time, keyAge time.Duration) {
 		k := l.keys[0]
 		m, ok := l.memos[k.publication]
 		switch {
-		case ok && m.At != k.at: // renewed: it is not among the oldest any more
-			l.keys = append(l.keys[1:], remembered{k.publication, m.At})
+		case ok && m.Seq != k.seq: // renewed: it is not among the oldest any more
+			l.keys = append(l.keys[1:], remembered{k.publication, m.Seq})
 			continue
+		case ok && (k.Number > 0 || strings.HasPrefix(k.Key, GivenKey)) && m.Seq+innerMemos <= l.base:
 		case ok && (m.Seq > l.base || now.Sub(time.UnixMilli(m.At)) < keyAge && (most == 0 || extra <= most)):
 			return
 		}

@@ -120,8 +120,8 @@ func (c *chart) route(p Place) Route {
 			at, found, r.Lost, r.Missing = fork, Known, p.At, true
 		case lost == Unknown:
 			r.Missing = true
-		default:
-			found = lost
+		case found == Known:
+			found = lost // ahead
 		}
 	}
 	if found != Known {

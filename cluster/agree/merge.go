@@ -88,8 +88,8 @@ func (r *Relay) adoptOwn(t *topic) {
 }
 
 // merge appends what the log lacks of a branch, as new commits that remember where they stood. What it has already, by
-// publish key or origin id, learns the other position as an alias. Events that a feed brought without an origin id are
-// not merged: this side pulled them itself.
+// publish key or by the origin's id and bytes, learns the other position as an alias. Events that a feed brought without an
+// origin id are not merged: this side pulled them itself.
 func (r *Relay) merge(t *topic, entries []Entry, lost []Branch) []Adoption {
 	l := t.target()
 	for _, b := range lost {
@@ -104,11 +104,17 @@ func (r *Relay) merge(t *topic, entries []Entry, lost []Branch) []Adoption {
 			for _, p := range append([]Position{e.Position}, e.Former...) {
 				aliased = l.alias(seq, p) || aliased
 			}
-		case e.Feed.Name != "" && e.ID == "":
+		case e.Feed.Name != "" && !e.Feed.Named:
 		default:
 			former := append([]Position{e.Position}, e.Former...)
 			e.Position, e.Former = Position{Epoch: t.own.epoch, Seq: l.head() + 1}, former
 			e.Commit = r.now.UnixMilli()
+			if _, taken := l.ids[e.ID]; taken || l.claims(e.ID) { // by another event
+				e.ID = ""
+			}
+			if e.Feed.Name != "" {
+				e.Feed.Merged, t.early[e.Sum] = true, true
+			}
 			l.append(e)
 			places = append(places, Adoption{former[0], e.Position})
 			continue
@@ -145,10 +151,14 @@ func (l *Log) find(e Entry) (seq uint64, known bool) {
 	if m, known := l.memos[e.publication()]; known && m.High == 0 {
 		return m.Seq, true
 	}
-	if e.ID != "" {
-		seq, known = l.ids[e.ID]
+	if e.Feed.Name != "" {
+		m, known := l.memos[e.item()]
+		return m.Seq, known && e.Feed.Named
 	}
-	return seq, known
+	if x := l.entry(l.ids[e.ID]); e.ID != "" && e.single() && x != nil && x.Sum == e.Sum {
+		return x.Seq, true
+	}
+	return 0, false
 }
 
 func (r *Relay) onAdopted(t *topic, from string, m Adopted) {

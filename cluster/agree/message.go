@@ -15,6 +15,7 @@ type Copy struct {
 	Base    uint64 // if above Common: what lay between is gone at the sender
 	Lineage Lineage
 	Memos   []Memo // publish keys whose entries the sender no longer has
+	Marks   []FeedMark
 	Notes   []Note // about everything up to Common
 	Entries []Entry
 }

@@ -119,7 +119,7 @@ func (r *Relay) onPrepared(t *topic, from string, m Prepared) {
 	l := t.target()
 	t.role, o.sealedAt = sealed, r.now
 	r.send(from, Seal{Topic(t.name), o.epoch, Copy{
-		Common: l.visible, Base: l.visible, Lineage: l.spans, Memos: l.forgotten(), Notes: l.allNotes(l.head()),
+		Common: l.visible, Base: l.visible, Lineage: l.spans, Memos: l.forgotten(), Marks: l.pulls(), Notes: l.allNotes(l.head()),
 		Entries: l.after(l.visible, l.head()),
 	}})
 	r.at(t, r.now.Add(r.cfg.Silence))
@@ -158,9 +158,7 @@ func (r *Relay) reopen(t *topic) {
 	if o.standby != "" {
 		r.enlist(t, o.standby)
 	} else {
-		o.epoch = r.draw()
-		t.fence, t.promised = o.epoch, r.cfg.Name
-		t.target().begin(o.epoch)
+		r.enter(t)
 	}
 	r.recruit(t)
 }

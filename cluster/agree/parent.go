@@ -111,6 +111,7 @@ func (l *Log) copyFor(spans Lineage, head uint64) (c Copy, sent uint64) {
 	c.Base = max(c.Common, l.base)
 	c.Lineage = l.spans
 	c.Memos = l.forgotten()
+	c.Marks = l.pulls()
 	c.Notes = l.allNotes(c.Common)
 	c.Entries = l.after(c.Base, l.head())
 	return c, c.Base

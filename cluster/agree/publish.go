@@ -33,6 +33,7 @@ func (r *Relay) Publish(now time.Time, name string, e Entry, ticket uint64) {
 		return
 	}
 	e.Sum = sum(e.ID, e.Body)
+	e.Feed.Named, e.Feed.Merged = e.Feed.Name != "" && e.ID != "", false
 	t.outbox.queue = append(t.outbox.queue, submission{ticket, e, now.Add(r.cfg.Patience)})
 	t.mark(r)
 	r.forward(t)
@@ -194,6 +195,9 @@ func (r *Relay) onPublished(t *topic, from string, m Published) {
 		return
 	}
 	for i, s := range b.flight {
+		if m.Results[i].Outcome == Stale {
+			r.outdated(s.entry.Feed.Name, m.Results[i].Epoch)
+		}
 		r.decide(Answer{s.ticket, m.Results[i]})
 	}
 	b.flight, b.to, b.batch = nil, "", 0

@@ -12,6 +12,7 @@ type checker struct {
 	failure  string
 	places   map[string]map[Position]string // topic -> position -> key: an epoch has one appender
 	first    map[string]map[string][]*node  // topic -> key -> holders when it was first shown
+	event    map[string]map[string]Entry    // then
 	lives    map[string]map[string][]int
 	acked    map[string]map[string]bool
 	lonely   map[string]map[string]bool         // committed by a relay that was alone
@@ -26,14 +27,17 @@ type checker struct {
 	repeats  map[string]int // why a client saw an event twice
 	refusals map[Outcome]int
 	gaps     int
-	losses   int // see passedOver
+	died     time.Duration // when a relay was last killed
+	losses   int           // see passedOver
 	replaced int
 	acks     int
 }
 
 func newChecker(w *world) *checker {
 	return &checker{
-		w: w, places: map[string]map[Position]string{}, first: map[string]map[string][]*node{},
+		died:  -time.Minute,
+		event: map[string]map[string]Entry{},
+		w:     w, places: map[string]map[Position]string{}, first: map[string]map[string][]*node{},
 		lives: map[string]map[string][]int{},
 		acked: map[string]map[string]bool{}, gone: map[string]map[string]int{}, entries: map[string]map[Position]Entry{}, born: map[string]map[Position][]Position{}, evicted: map[string]map[Position]bool{}, lonely: map[string]map[string]bool{}, promises: map[string]Refuse{},
 		claims: map[string]uint64{}, ackLife: map[string]int{}, notices: map[string]int{}, repeats: map[string]int{}, refusals: map[Outcome]int{},
@@ -118,7 +122,7 @@ func (c *checker) gap(s *subscriber, rt Route, came bool) {
 		c.fail("%s was told at %s that %q of %s is unknown, and it is there", s.name, s.node.name, s.id, s.topic)
 	}
 	const settled = 6 * time.Second // two owners of one topic have met by then
-	healed, owners := true, 0
+	healed, owners := c.w.now-c.died > settled, 0
 	for _, o := range c.w.nodes {
 		if x := o.topicOf(s.topic); x != nil && (x.role == owner || x.role == sealed) {
 			owners++
@@ -127,7 +131,9 @@ func (c *checker) gap(s *subscriber, rt Route, came bool) {
 	for _, o := range c.w.nodes {
 		if x := o.topicOf(s.topic); x == nil || x.role != owner && x.role != sealed {
 			continue
-		} else if owners == 1 && c.w.touch(s.node, o) > 3*time.Second && knows(x.target()) {
+		} else if lately := 3 * time.Second; owners == 1 && knows(x.target()) && !slices.ContainsFunc(c.w.nodes, func(other *node) bool {
+			return other.alive && (c.w.touch(o, other) < lately || c.w.touch(s.node, other) < lately) // who may have brought it
+		}) {
 			c.fail("%s was told at %s that %q of %s is unknown, and its owner %s knows it", s.name, s.node.name, s.id, s.topic, o.name)
 		}
 		for _, other := range c.w.nodes {
@@ -180,8 +186,16 @@ func (c *checker) bases(n *node, do func()) {
 	}
 }
 
+// called is what an event is known by to the checker, wherever it stands and whoever sent it.
+func called(e Entry) string {
+	if e.Feed.Name != "" {
+		return string(e.Body)
+	}
+	return e.Key
+}
+
 // holds says whether a relay has an event, wherever.
-func (n *node) holds(topic string, p Position, key string) bool {
+func (n *node) holds(topic string, e Entry) bool {
 	if n.r == nil {
 		return false
 	}
@@ -193,11 +207,18 @@ func (n *node) holds(topic string, p Position, key string) bool {
 		if l == nil {
 			continue
 		}
-		if m, ok := l.memos[publication{Key: key}]; ok && (l.entry(m.Seq) != nil || n.w.plan.small) {
+		if l.has(e.Position) && l.entry(e.Seq) != nil {
+			return true
+		}
+		if e.Feed.Name != "" {
+			if m, ok := l.memos[e.item()]; ok && e.Feed.Named && (l.entry(m.Seq) != nil || n.w.plan.small) {
+				return true
+			}
+		} else if m, ok := l.memos[e.publication()]; ok && (l.entry(m.Seq) != nil || n.w.plan.small) {
 			return true
 		}
 	}
-	return slices.ContainsFunc(t.orphans, func(e Entry) bool { return e.Key == key })
+	return slices.ContainsFunc(t.orphans, func(o Entry) bool { return called(o) == called(e) })
 }
 
 // shown checks I1 and I2 at the moment when entries become visible anywhere.
@@ -205,8 +226,8 @@ func (c *checker) shown(n *node, topic string, entries []Entry, held string) {
 	places := sub(c.places, topic)
 	first := sub(c.first, topic)
 	for _, e := range entries {
-		if key, known := places[e.Position]; known && key != e.Key {
-			c.fail("I2: %s of %s is %s at %s and was %s", e.Position, topic, e.Key, n.name, key)
+		if key, known := places[e.Position]; known && key != called(e) {
+			c.fail("I2: %s of %s is %s at %s and was %s", e.Position, topic, called(e), n.name, key)
 		}
 		for _, p := range e.Former {
 			c.formerly(topic, e.Position, p)
@@ -214,7 +235,7 @@ func (c *checker) shown(n *node, topic string, entries []Entry, held string) {
 		if _, known := places[e.Position]; known {
 			continue
 		}
-		places[e.Position] = e.Key
+		places[e.Position] = called(e)
 		sub(c.entries, topic)[e.Position] = e
 		sub(c.born, topic)[e.Position] = e.Former
 		shower, n, t := n.name, n, n.r.topics[topic]
@@ -230,12 +251,12 @@ func (c *checker) shown(n *node, topic string, entries []Entry, held string) {
 		}
 		holders := []*node{}
 		for _, o := range c.w.nodes {
-			if o.alive && o.holds(topic, e.Position, e.Key) {
+			if o.alive && o.holds(topic, e) {
 				holders = append(holders, o)
 			}
 		}
 		if t.own.alone {
-			sub(c.lonely, topic)[e.Key] = true
+			sub(c.lonely, topic)[called(e)] = true
 			if others := Order(topic, n.r.members(true)); len(others) > 1 {
 				c.fail("I1: %s shows %v of %s alone and has %v in view", n.name, e.Position, topic, others)
 			}
@@ -243,18 +264,24 @@ func (c *checker) shown(n *node, topic string, entries []Entry, held string) {
 			if n.name != shower {
 				held = t.own.standby
 			}
-			s := c.w.byName(held) // which may have died, and come back, since it acknowledged
-			if s == nil || s.alive && s.life == c.ackLife[fmt.Sprint(topic, "/", t.own.epoch, "/", held)] && !s.holds(topic, e.Position, e.Key) {
-				c.fail("I1: %s shows %v (%s) of %s and its standby %q lacks it", n.name, e.Position, e.Key, topic, held)
+			s := c.w.byName(held)             // which may have died, and come back, since it acknowledged
+			if s != nil && topic == theFeed { // cursors are not merged: one that has gone over to another owner may have dropped it
+				if st := s.topicOf(topic); st != nil && (st.role != standby || st.second.owner != n.name) {
+					s = &node{}
+				}
+			}
+			if s == nil || s.alive && s.life == c.ackLife[fmt.Sprint(topic, "/", t.own.epoch, "/", held)] && !s.holds(topic, e) {
+				c.fail("I1: %s shows %v (%s) of %s and its standby %q lacks it", n.name, e.Position, called(e), topic, held)
 			}
 		}
-		if _, known := first[e.Key]; !known {
-			first[e.Key] = holders
+		if _, known := first[called(e)]; !known {
+			first[called(e)] = holders
+			sub(c.event, topic)[called(e)] = e
 			lives := make([]int, len(holders))
 			for i, h := range holders {
 				lives[i] = h.life
 			}
-			sub(c.lives, topic)[e.Key] = lives
+			sub(c.lives, topic)[called(e)] = lives
 		}
 	}
 }
@@ -268,7 +295,8 @@ func (c *checker) formerly(topic string, at, former Position) {
 	}
 }
 
-func (c *checker) answered(n *node, topic, key string, res Result) {
+func (c *checker) answered(n *node, topic string, e Entry, res Result) {
+	key := called(e)
 	switch res.Outcome {
 	case Committed, Duplicate:
 		c.acks++
@@ -278,13 +306,22 @@ func (c *checker) answered(n *node, topic, key string, res Result) {
 		}
 		for _, o := range c.w.nodes { // an owner that shows its own lost branch still commits without showing
 			if t := o.topicOf(topic); t != nil && t.own != nil {
-				if m, ok := t.target().memos[publication{Key: key}]; ok && m.Seq <= t.target().visible {
+				l := t.target()
+				if m, ok := l.memos[e.publication()]; ok && m.Seq <= l.visible {
+					return
+				}
+				e.Sum = sum(e.ID, e.Body)
+				if m, ok := l.memos[e.item()]; ok && e.Feed.Name != "" && m.Seq <= l.visible {
 					return
 				}
 			}
 		}
 		c.fail("I1: %s acknowledges %s of %s, which nobody has committed", n.name, key, topic)
 	case Timeout, Full:
+	case Stale:
+		if e.Feed.Name == "" {
+			c.fail("%s answers %s of %s as if a feed had brought it", n.name, key, topic)
+		}
 	default:
 		c.fail("%s answers %s of %s with %d", n.name, key, topic, res.Outcome)
 	}
@@ -292,14 +329,19 @@ func (c *checker) answered(n *node, topic, key string, res Result) {
 
 // killed is called before a relay dies: what it alone holds is lost, which only a chain of kills may bring about.
 func (c *checker) killed(n *node) {
+	c.died = c.w.now
 	for topic, first := range c.first {
+		if topic == theFeed { // cursors are not merged
+			continue
+		}
 		for key, holders := range first {
-			if !n.holds(topic, Position{}, key) {
+			e := sub(c.event, topic)[key]
+			if !n.holds(topic, e) {
 				continue
 			}
 			elsewhere := false
 			for _, o := range c.w.nodes {
-				elsewhere = elsewhere || o != n && o.alive && o.holds(topic, Position{}, key)
+				elsewhere = elsewhere || o != n && o.alive && o.holds(topic, e)
 			}
 			if elsewhere {
 				continue
@@ -309,7 +351,7 @@ func (c *checker) killed(n *node) {
 				continue
 			}
 			for i, h := range holders {
-				if h != n && h.alive && h.life == sub(c.lives, topic)[key][i] && !c.w.plan.small && !sub(c.lonely, topic)[key] {
+				if h != n && h.alive && h.life == sub(c.lives, topic)[key][i] && !h.forgot[topic] && !c.w.plan.small && !sub(c.lonely, topic)[key] {
 					c.fail("%s held %s of %s when it was shown, lives, and dropped it; %s was the last to hold it", h.name, key, topic, n.name)
 				}
 			}
@@ -319,6 +361,7 @@ func (c *checker) killed(n *node) {
 
 // final checks the guarantees once everything has healed and fallen quiet.
 func (c *checker) final() {
+	c.feed()
 	for _, topic := range c.w.plan.topics {
 		c.finalTopic(topic)
 	}
@@ -422,11 +465,11 @@ func (c *checker) transcript(s *subscriber, l *Log) {
 	canon := uint64(0)
 	for i := s.gap; i < len(s.seen); i++ {
 		e := s.seen[i]
-		j, twice := seen[e.Key]
-		seen[e.Key] = i
+		j, twice := seen[called(e)]
+		seen[called(e)] = i
 		if twice {
 			switch {
-			case sub(c.gone, s.topic)[e.Key] > 0:
+			case sub(c.gone, s.topic)[called(e)] > 0:
 				c.repeats["died"]++
 			case s.between(j, i, byOriginID):
 				c.repeats["origin id"]++
@@ -439,9 +482,13 @@ func (c *checker) transcript(s *subscriber, l *Log) {
 			case s.between(j, i, dropped):
 				c.repeats["three sides"]++
 			default:
-				c.fail("%s saw %s of %s twice: %v as number %d and %v as %d", s.name, e.Key, s.topic, s.seen[j].Position, j, e.Position, i)
+				c.fail("%s saw %s of %s twice: %v as number %d and %v as %d", s.name, called(e), s.topic, s.seen[j].Position, j, e.Position, i)
 			}
 			continue
+		}
+		if s.between(s.gap-1, i, byOriginID) && s.between(i-1, i, turned) { // an order begins that may go back
+			canon = 0
+			clear(last)
 		}
 		if last[e.Epoch] >= e.Seq {
 			c.fail("%s saw %v of %s after %d of that epoch", s.name, e.Position, s.topic, last[e.Epoch])
@@ -461,7 +508,7 @@ func (c *checker) transcript(s *subscriber, l *Log) {
 	}
 	for seq := at + 1; seq <= l.head(); seq++ {
 		e := sub(c.entries, s.topic)[l.position(seq)]
-		if _, here := seen[e.Key]; here || slices.ContainsFunc(e.Former, func(p Position) bool {
+		if _, here := seen[called(e)]; here || slices.ContainsFunc(e.Former, func(p Position) bool {
 			return slices.ContainsFunc(pieces, func(q piece) bool { return q.epoch == p.Epoch && q.from <= p.Seq && p.Seq <= q.to })
 		}) {
 			continue
@@ -470,7 +517,7 @@ func (c *checker) transcript(s *subscriber, l *Log) {
 			c.losses++
 			continue
 		}
-		c.fail("%s never saw %s (%v, formerly %v) of %s; it began at %v and stands at %v on %s", s.name, e.Key, e.Position, e.Former, s.topic, s.start, s.place, s.node.name)
+		c.fail("%s never saw %s (%v, formerly %v) of %s; it began at %v and stands at %v on %s", s.name, called(e), e.Position, e.Former, s.topic, s.start, s.place, s.node.name)
 		return
 	}
 }
@@ -487,26 +534,22 @@ func (c *checker) twofold(topic, id string) bool {
 }
 
 // passedOver says that a client came by an origin's id of an event that both sides of a partition had committed, and that
-// the other event comes before it here.
+// the other event stood before it: nothing tells that the client had it from the other side.
 func (c *checker) passedOver(s *subscriber, e Entry) bool {
 	return slices.ContainsFunc(s.edges, func(x edge) bool {
 		if x.kind != byOriginID || x.at < s.gap {
 			return false
 		}
-		var places []Position
+		twofold, highest := false, uint64(0)
+		var first Position
 		for p, o := range sub(c.entries, s.topic) {
 			if o.ID == x.id {
-				places = append(places, p)
+				twofold = twofold || highest > 0 && c.apart(s.topic, p, first)
+				first, highest = p, max(highest, p.Seq)
 			}
 		}
-		for _, p := range places {
-			for _, q := range places {
-				if c.apart(s.topic, p, q) && e.Seq <= max(p.Seq, q.Seq) {
-					return true
-				}
-			}
-		}
-		return false
+		before := func(p Position) bool { return p.Seq <= highest }
+		return twofold && (before(e.Position) || slices.ContainsFunc(e.Former, before))
 	})
 }
 

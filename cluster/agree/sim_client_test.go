@@ -59,6 +59,10 @@ func (n *node) decide(d Decision) {
 				s.follow(d.Route(s.place), false)
 			}
 		}
+	case Charge:
+		if d.Topic == theFeed {
+			n.charged(d)
+		}
 	case Opened:
 		g := n.ring(d.Topic)
 		g.whole = true
@@ -82,6 +86,7 @@ func (n *node) decide(d Decision) {
 		}
 	case Forget:
 		delete(n.rings, d.Topic)
+		n.forgot[d.Topic] = true
 		for _, s := range n.w.subs {
 			if s.node == n && s.topic == d.Topic && s.state != idle {
 				n.w.check.fail("%s forgot %s under a subscriber", n.name, d.Topic)
@@ -150,6 +155,7 @@ const (
 	byOriginID edgeKind = iota // came with an id that the origin set
 	forgot                     // came with such an id, and had crossed before: the id names one branch only
 	crossed                    // came from a branch that this relay has not heard of
+	turned                     // was routed, for whatever reason
 	dropped                    // had seen three branches: a Place has room for two
 )
 
@@ -209,6 +215,9 @@ func (s *subscriber) restart(g *ring) {
 func (s *subscriber) follow(rt Route, came bool) {
 	g := s.node.ring(s.topic)
 	s.w.logf("%s at %s goes on from %q %v (%d seen): %+v", s.name, s.node.name, s.id, s.place, len(s.seen), rt)
+	if l := s.node.r.topics[s.topic].log; s.w.trace != nil {
+		s.w.logf("  log %v from %d to %d of %d, lost %v", l.spans, l.base, l.visible, l.head(), l.lost)
+	}
 	if rt.Found != Known || rt.After < g.base {
 		s.w.check.gap(s, rt, came)
 		s.w.logf("%s gap at %s", s.name, s.node.name)
@@ -217,6 +226,7 @@ func (s *subscriber) follow(rt Route, came bool) {
 		return
 	}
 	l := s.node.r.topics[s.topic].log
+	s.edge(turned)
 	switch {
 	case came && s.origin: // what it crossed before is forgotten, as is on which branch it saw the event
 		s.edge(byOriginID)
@@ -339,8 +349,12 @@ func (p *publisher) post() {
 	}
 	n.ticket++
 	key, topic := p.key, p.topic
+	e := Entry{Key: key, Body: []byte(key)}
+	if p.w.plan.ids && p.count%3 != 0 {
+		e.ID = "id:" + key
+	}
 	n.acks[n.ticket] = func(res Result) {
-		p.w.check.answered(n, topic, key, res)
+		p.w.check.answered(n, topic, e, res)
 		if p.try != try {
 			return
 		}
@@ -353,10 +367,6 @@ func (p *publisher) post() {
 		p.w.after(p.w.between(20*time.Millisecond, 200*time.Millisecond), p.post)
 	}
 	ticket := n.ticket
-	e := Entry{Key: key, Body: []byte(key)}
-	if p.w.plan.ids && p.count%3 != 0 {
-		e.ID = "id:" + key
-	}
 	n.input(func() { n.r.Publish(p.w.time(), topic, e, ticket) })
 	p.w.after(8*time.Second, func() { // a client's own patience
 		if p.try == try && p.busy {

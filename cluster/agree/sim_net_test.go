@@ -18,6 +18,7 @@ type world struct {
 	mutate  mutation
 	pubs    []*publisher
 	subs    []*subscriber
+	origin  *originServer // nil: no feed
 	check   *checker
 	trace   func(format string, args ...any)
 	faults  map[string]int // kinds that fired
@@ -88,10 +89,12 @@ type node struct {
 	wake   time.Duration
 	inbox  []func() // while paused
 	rings  map[string]*ring
+	forgot map[string]bool // topics that it once dropped, because nobody wanted them there
 	acks   map[uint64]func(Result)
 	routes map[uint64]func(Route)
 	ticket uint64
-	links  []*end // by peer id
+	pull   *puller // while this relay owns the feed
+	links  []*end  // by peer id
 	heard  []*gossip
 }
 
@@ -373,8 +376,10 @@ func (w *world) boot(n *node) {
 	n.life++
 	n.alive, n.paused, n.inbox, n.wake = true, false, nil, 0
 	n.rings = map[string]*ring{}
+	n.forgot = map[string]bool{}
 	n.acks = map[uint64]func(Result){}
 	n.routes = map[uint64]func(Route){}
+	n.pull = nil
 	n.member.State = Ready
 	n.r = New(Config{
 		Name: n.name, Nonce: uint16(n.id*1000 + n.life), Limits: w.plan.limits, Linger: 3 * time.Second,
@@ -388,6 +393,9 @@ func (w *world) boot(n *node) {
 	for i := range w.nodes {
 		e := n.links[i]
 		e.up, e.conn, e.lost, e.deadSaid, e.held = false, 0, w.now, true, nil
+	}
+	if w.origin != nil {
+		n.input(func() { n.r.Open(w.time(), theFeed, true) })
 	}
 	life := n.life
 	// Ready comes a moment later: a relay says so after it has met the others.

@@ -27,6 +27,7 @@ type plan struct {
 	small   bool // the ring is smaller than the run
 	split   bool // one-way cuts and partitions are among the faults
 	ids     bool // most events have an id that the origin set
+	feed    bool // an origin brings events too
 	think   time.Duration
 	length  time.Duration
 	faults  int
@@ -51,6 +52,9 @@ func newWorld(seed uint64) *world {
 		w.plan.small, w.plan.limits = true, Limits{Events: 20}
 	}
 	w.plan.ids = w.rng.IntN(3) == 0
+	if w.plan.feed = w.rng.IntN(3) == 0; w.plan.feed {
+		w.origin = &originServer{w: w}
+	}
 	edges := w.plan.nodes > 3 && w.rng.IntN(3) == 0
 	for i := range w.plan.nodes {
 		n := &node{w: w, id: i, name: fmt.Sprintf("r%d", i+1)}
@@ -116,6 +120,9 @@ func (w *world) run() string {
 			}
 		})
 	}
+	if w.origin != nil {
+		w.after(1500*time.Millisecond, w.origin.next)
+	}
 	for range w.plan.faults {
 		w.after(w.between(2500*time.Millisecond, 2500*time.Millisecond+w.plan.length), w.fault)
 	}
@@ -125,7 +132,14 @@ func (w *world) run() string {
 	for _, p := range w.pubs {
 		p.stop = true
 	}
-	w.runUntil(w.now + 8*time.Second)
+	if w.origin != nil {
+		w.origin.stop = true
+	}
+	w.runUntil(w.now + 6*time.Second)
+	if w.origin != nil {
+		w.origin.closed = w.now
+	}
+	w.runUntil(w.now + 2*time.Second)
 	if w.check.failure == "" {
 		w.check.final()
 	}
@@ -375,6 +389,12 @@ func runSeeds(from, n int, m mutation, failed func(seed uint64, f string)) map[s
 				}
 				for k, v := range w.check.repeats {
 					total["repeat "+k] += v
+				}
+				if w.origin != nil {
+					total["feed items"] += len(w.origin.items)
+					total["feed pulls"] += w.origin.pulls
+					total["feed repeats"] += w.origin.repeats
+					total["feed stale"] += w.origin.stale
 				}
 				total["passed over"] += w.check.losses
 				total["acks"] += w.check.acks

@@ -177,7 +177,7 @@ func (r *Relay) onPulled(t *topic, from string, m Pulled) {
 func (r *Relay) take(t *topic, epoch uint64, reason string) {
 	t.role, t.cand, t.coming, t.up, t.second = owner, nil, nil, upward{}, standing{}
 	t.holder, t.holderEpoch, t.detour, t.goal = "", 0, "", 0
-	t.own = &ownership{epoch: epoch, confirmed: epoch, fresh: true, since: r.now, before: t.vow}
+	t.own = &ownership{epoch: epoch, confirmed: epoch, fresh: true, charged: epoch, since: r.now, before: t.vow}
 	t.fence, t.promised = epoch, r.cfg.Name
 	l := t.target()
 	l.begin(epoch)
@@ -203,7 +203,7 @@ func (r *Relay) stepDown(t *topic, holder string, epoch uint64, reason string) {
 			t.askers[p.to] = true
 		}
 	}
-	t.role, t.up, t.feeds = follower, upward{straight: true}, nil
+	t.role, t.up, t.feeds, t.early = follower, upward{straight: true}, nil, nil
 	t.outbox.to = ""
 	if epoch != 0 { // what it promised itself ends here; the epochs that nobody confirmed must not fence the other out
 		t.fence, t.promised = epoch, holder

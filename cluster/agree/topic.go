@@ -62,6 +62,7 @@ type topic struct {
 	outbox   outbox             // publishes accepted here
 	resumes  []*resume          // subscribers that wait for an answer
 	feeds    map[string]pulling // as the owner: see feed.go
+	early    map[uint64]bool    // as the owner: Sum of what a merge brought before the feed's pull
 	audience bool
 }
 
@@ -230,6 +231,9 @@ func (r *Relay) receive(t *topic, c Copy) {
 		if old, known := l.memos[m.publication()]; !known || m.High > old.High {
 			l.remember(m)
 		}
+	}
+	for _, m := range c.Marks {
+		l.pull(m)
 	}
 	for _, e := range c.Entries {
 		if e.Seq == l.head()+1 {
