@@ -152,10 +152,14 @@ func (r *Relay) onRedirect(t *topic, from string, m Redirect) {
 	if m.Holder != from {
 		t.unlearn(from)
 	}
-	if t.detour == from { // it has lost touch with that holder too
+	bent := t.detour == from
+	if bent { // it has lost touch with that holder too
 		t.detour = ""
 	}
 	t.learn(r, m.Holder, m.Epoch)
+	if !bent && t.holder == m.Holder && !r.usable(t.holder) { // out of reach from here: maybe not for who names it
+		t.detour = from
+	}
 	q := m.Request
 	if t.up.parent == from && !t.up.begun && (q.Kind == Announcement || q.Kind == FollowRequest) {
 		u := &t.up
