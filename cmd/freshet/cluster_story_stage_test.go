@@ -238,12 +238,17 @@ func (s *clusterStage) awaitMembers(n int) {
 // owner waits until a topic has one owner with a standby, among those that run, and returns both.
 func (s *clusterStage) owner(topic string) (owner, standby *member) {
 	s.t.Helper()
-	o, b := awaitOwner(s.t, topic, func() (list []standing) {
-		for _, m := range s.running() {
-			list = append(list, m.standing)
-		}
-		return list
-	})
+	return s.ownerAmong(topic, s.running())
+}
+
+// ownerAmong waits until one of some has the topic, and says who its standby is.
+func (s *clusterStage) ownerAmong(topic string, members []*member) (owner, standby *member) {
+	s.t.Helper()
+	var among []standing
+	for _, m := range members {
+		among = append(among, m.standing)
+	}
+	o, b := awaitOwner(s.t, topic, among)
 	return s.member(o), s.member(b)
 }
 
@@ -252,7 +257,7 @@ func (s *clusterStage) audience(topic string, members []*member) (list []*watche
 	s.t.Helper()
 	for _, m := range members {
 		for _, how := range manners {
-			list = append(list, watch(s.t, m.name+"/"+how.name, topic, how, m.at))
+			list = append(list, watch(s.t, m.name+"/"+how.name, topic, how, m.at, func(w *watcher) { w.home = m.name }))
 		}
 	}
 	for _, w := range list {
@@ -366,12 +371,12 @@ func (s standing) changes(reason string) float64 {
 }
 
 // awaitOwner waits until one of the relays, and only one, says that it owns the topic and has a standby.
-func awaitOwner(t testing.TB, topic string, among func() []standing) (owner, standby string) {
+func awaitOwner(t testing.TB, topic string, among []standing) (owner, standby string) {
 	t.Helper()
 	eventually(t, "one owner of "+topic, func() (string, bool) {
 		owners := 0
 		said := ""
-		for _, s := range among() {
+		for _, s := range among {
 			status, ok := s.topic(topic)
 			said += fmt.Sprintf(" %s: %s, standby %q;", s.name, status.Role, status.Standby)
 			if ok && status.Role == "owner" {

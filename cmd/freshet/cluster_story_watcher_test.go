@@ -67,6 +67,7 @@ type watcher struct {
 	manner manner
 	from   string        // where it begins, "oldest" unless told otherwise
 	where  func() string // URL of the relay to go to now
+	home   string        // name of the relay that it comes back to, if there is one
 	hop    time.Duration // if not 0, it leaves each stream after this long and goes elsewhere
 	stop   context.CancelFunc
 	over   chan struct{}
@@ -151,6 +152,18 @@ func (w *watcher) awaitEvent(poster string, number int) {
 			found = w.got[seen].poster == poster && w.got[seen].number == number
 		}
 		return found
+	})
+}
+
+// awaitMore waits for so many more events from now on.
+func (w *watcher) awaitMore(count int) {
+	w.t.Helper()
+	before := -1
+	w.await(fmt.Sprint(count, " events more"), patience, func() bool {
+		if before < 0 {
+			before = len(w.got)
+		}
+		return len(w.got) >= before+count
 	})
 }
 
