@@ -44,7 +44,8 @@ type Compression struct {
 	// Level is that of flate, 1 to 9; 0 = 7. Below 7 the coder looks for no matches in
 	// events shorter than 128 bytes.
 	Level int
-	// Window is how far back an event may refer, in bytes of the topic's text, 512 to 32768; 0 = 4096.
+	// Window is how far back an event may refer, in bytes of the topic's text, 512 to 32768, of which the last does not
+	// count; 0 = 4096.
 	// A subscriber who joins gets about as many bytes uncompressed before it shares.
 	Window int
 	// Memory bounds what is kept in compressed form over all rings, and the coders, in bytes; 0 = 64 MiB. Events
@@ -54,8 +55,11 @@ type Compression struct {
 
 const (
 	minWindow = 512
-	maxWindow = 32 << 10
-	minMemory = 4 << 20 // a few coders and some room
+	maxWindow = 32 << 10 // what deflate knows
+
+	// MostWindow is the most that Window returns. It fits in 15 bits, which readers count in.
+	MostWindow = maxWindow - 1
+	minMemory  = 4 << 20 // a few coders and some room
 
 	// coderSize is about the memory of a coder at level 7; bytes.
 	coderSize = 1 << 20
@@ -83,7 +87,7 @@ func NewDeflater(c Compression) (*Deflater, error) {
 	case c.Memory < minMemory:
 		return nil, fmt.Errorf("ringbuf: compression memory is %d bytes, less than %d", c.Memory, minMemory)
 	}
-	d := &Deflater{level: c.Level, window: c.Window, memory: int64(c.Memory)}
+	d := &Deflater{level: c.Level, window: min(c.Window, MostWindow), memory: int64(c.Memory)}
 	d.least = min(max(2, runtime.GOMAXPROCS(0)), c.Memory/2/coderSize)
 	d.most = max(d.least, c.Memory/coderShare/coderSize)
 	d.held.Store(int64(d.least) * coderSize)

@@ -35,9 +35,8 @@
 //   - if the cursor moves without its text (lapped), it is 0;
 //   - if the log's events from the cursor on are sent, in whichever form, and the
 //     cursor is moved behind them, their length is added. What was true before
-//     stays true: the output and the log have grown by the same bytes. To less
-//     it may be rounded, which claims less; and it stops at mostOwn, no less than
-//     any window, because more is never asked;
+//     stays true: the output and the log have grown by the same bytes. It
+//     stops at mostOwn, no less than any window, because more is never asked;
 //   - empty blocks change neither output nor cursor.
 //
 // The log gives out blocks only to who has own >= need, for the first event of a

@@ -2,7 +2,6 @@ package gzipstream
 
 import (
 	"encoding/binary"
-	"math"
 	"slices"
 
 	"freshet/ringbuf"
@@ -12,19 +11,21 @@ import (
 // apart, for the caller to lay out: there are millions of both. Its methods are for
 // rings on which the caller has called StartDeflated, and not yet StopDeflated.
 type Stream struct {
-	// The lowest bit: the sum is lost. The others, as a number that is even: of the last bytes of output, at least how
-	// many are the log's last before the cursor; at most mostOwn.
+	// The highest bit: the sum is lost. The others: of the last bytes of output, how many are the log's last before
+	// the cursor; at most mostOwn.
 	state uint16
 }
 
-// mostOwn is above every window that a ringbuf.Deflater may have.
-const mostOwn = math.MaxUint16 &^ 1
+const (
+	mostOwn = ringbuf.MostWindow
+	sumLost = mostOwn + 1
+)
 
-func (s *Stream) own() int     { return int(s.state &^ 1) }
-func (s *Stream) adrift() bool { return s.state&1 != 0 }
+func (s *Stream) own() int     { return int(s.state &^ sumLost) }
+func (s *Stream) adrift() bool { return s.state&sumLost != 0 }
 
-func (s *Stream) setOwn(n int) { s.state = s.state&1 | uint16(min(n, mostOwn))&^1 }
-func (s *Stream) lose()        { s.state |= 1 }
+func (s *Stream) setOwn(n int) { s.state = s.state&sumLost | uint16(min(n, mostOwn)) }
+func (s *Stream) lose()        { s.state |= sumLost }
 
 // header begins a member: no name, no time, unknown system (RFC 1952, section 2.3).
 var header = []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}

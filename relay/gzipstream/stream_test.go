@@ -332,6 +332,51 @@ func TestEventsArriveOneByOne(t *testing.T) {
 	}
 }
 
+// TestInStepFromTheFirstEvent has somebody wait for a topic to begin: all of its events are shared, because the
+// coder knows no more than the reader. So it is counted to the byte.
+func TestInStepFromTheFirstEvent(t *testing.T) {
+	d, err := ringbuf.NewDeflater(ringbuf.Compression{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := ringbuf.New(ringbuf.Limits{}, ringbuf.Position{Epoch: 7})
+	f := join(r, d, r.Latest(), "event: freshet.open\n\n")
+	for f.pull(16<<10, true) {
+	}
+	f.got.Reset()
+	for i := range 100 {
+		r.Append(ringbuf.Entry{Body: fmt.Appendf(nil, "data: {\"event\":%d, \"of\":%q}\n", i, strings.Repeat("x", i%7))})
+		for f.pull(16<<10, true) {
+		}
+	}
+	if stored := f.got.Len() - f.shared; stored > 0 {
+		t.Errorf("%d of %d bytes were not shared", stored, f.got.Len())
+	}
+}
+
+// A reader that has got more than any window can ask for is in step, for every window.
+func TestWindowsFitInWhatIsCounted(t *testing.T) {
+	for _, window := range []int{512, 4096, 32767, 32768} {
+		d, err := ringbuf.NewDeflater(ringbuf.Compression{Window: window})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Window() > mostOwn || d.Window() < window-1 {
+			t.Errorf("the window is %d, of %d; a stream counts to %d", d.Window(), window, mostOwn)
+		}
+	}
+	s := Stream{}
+	s.lose()
+	s.add(1 << 20)
+	if s.own() != mostOwn || !s.adrift() {
+		t.Errorf("1 MiB of text: %d counted, adrift %v", s.own(), s.adrift())
+	}
+	s.setOwn(0)
+	if s.own() != 0 || !s.adrift() {
+		t.Errorf("private text: %d counted, adrift %v", s.own(), s.adrift())
+	}
+}
+
 func TestStoredFormFromAnyOffset(t *testing.T) {
 	for _, n := range []int{0, 1, 100, blockMost - 1, blockMost, blockMost + 1, 3*blockMost + 7} {
 		text := bytes.Repeat([]byte("0123456789"), n/10+1)[:n]
