@@ -42,6 +42,7 @@ type wire struct {
 	close    func()  // ends reads and writes that are under way
 	compress bool    // both sides can
 	coders   *coders // nil: this side's coders have no memory
+	traffic  *traffic
 }
 
 // link is one connection to a peer.
@@ -72,6 +73,7 @@ func (e ear) Read(b []byte) (int, error) {
 	if n > 0 {
 		e.l.heard.Store(time.Now().UnixNano())
 		e.l.in.Add(uint64(n))
+		e.l.wire.traffic.in.Add(uint64(n))
 	}
 	return n, err
 }
@@ -85,6 +87,7 @@ func (m mouth) Write(b []byte) (int, error) {
 		n, err := m.l.wire.Write(b[written:min(written+piece, len(b))])
 		written += n
 		m.l.out.Add(uint64(n))
+		m.l.wire.traffic.out.Add(uint64(n))
 		if err != nil {
 			return written, err
 		}
@@ -94,6 +97,9 @@ func (m mouth) Write(b []byte) (int, error) {
 }
 
 func newLink(peer string, w wire) *link {
+	if w.traffic == nil {
+		w.traffic = new(traffic)
+	}
 	l := &link{peer: peer, wire: w, began: time.Now(), wake: make(chan struct{}, 1), done: make(chan struct{}), ended: make(chan struct{})}
 	l.heard.Store(l.began.UnixNano())
 	l.taken.Store(l.began.UnixNano())
@@ -213,6 +219,7 @@ func (l *link) write() error {
 			return fmt.Errorf("link: write: %w", err)
 		}
 		l.text.Add(uint64(len(frames)))
+		l.wire.traffic.text.Add(uint64(len(frames)))
 		if cap(frames) > 1<<20 {
 			frames = nil // a catch-up's buffer is not kept
 		}

@@ -85,8 +85,8 @@ func benchLinks(b *testing.B, plain bool, received func()) *link {
 			b.Fatal(err)
 		}
 		ls := &Links{
-			name: name, identity: id, log: slog.New(slog.DiscardHandler), plain: plain, dial: system{}.Dial, peers: map[string]*peer{},
-			up: func(string) { up <- struct{}{} }, down: func(string) {}, receive: func(string, agree.Message) { received() },
+			name: name, identity: id, log: slog.New(slog.DiscardHandler), plain: plain, dial: system{}.Dial, peers: map[string]*peer{}, count: map[string]uint64{},
+			up: func(string, uint64) { up <- struct{}{} }, down: func(string) {}, receive: func(string, agree.Message) { received() },
 		}
 		both[name] = ls
 		members = append(members, Member{Member: agree.Member{Name: name}, Link: l.Addr().String()})

@@ -30,11 +30,12 @@ type Links struct {
 	log      *slog.Logger
 	plain    bool // nothing is compressed
 	coders   coders
+	traffic  traffic
 
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// events, called from many goroutines, in order for each peer; none may block for long
-	up      func(peer string)
+	up      func(peer string, count uint64) // of links to it so far
 	down    func(peer string)
 	receive func(peer string, m agree.Message)
 
@@ -42,7 +43,8 @@ type Links struct {
 
 	mu    sync.Mutex // guards peers and what is in each; held for moments, never while calling out
 	peers map[string]*peer
-	serve sync.WaitGroup // handlers that run a link
+	count map[string]uint64 // of links to a relay so far, whether it is in view or not
+	serve sync.WaitGroup    // handlers that run a link
 }
 
 // peer is a relay that should be linked to.
@@ -52,7 +54,6 @@ type peer struct {
 	link    *link
 	since   time.Time          // of link, or of its loss
 	dead    bool               // down was called
-	count   uint64             // of links so far
 	cancel  context.CancelFunc // of the dialer, if this side dials
 }
 
@@ -209,19 +210,23 @@ func (ls *Links) bury(ctx context.Context) {
 
 // carry runs a link to a peer until it ends.
 func (ls *Links) carry(ctx context.Context, name string, w wire) error {
-	w.coders = &ls.coders
+	w.coders, w.traffic = &ls.coders, &ls.traffic
 	l := newLink(name, w)
 	ls.mu.Lock()
 	p := ls.peer(name)
 	old := p.link
 	p.link, p.since, p.dead = l, time.Now(), false
-	p.count++
+	if _, known := ls.count[name]; !known && len(ls.count) >= maxAddresses {
+		clear(ls.count)
+	}
+	ls.count[name]++
+	count := ls.count[name]
 	ls.mu.Unlock()
 	if old != nil { // nothing that came on it may be taken after up
 		old.end(errReplaced)
 		<-old.ended
 	}
-	ls.up(name)
+	ls.up(name, count)
 	err := l.run(ctx, func(m agree.Message) { ls.receive(name, m) })
 	ls.mu.Lock()
 	if p.link == l {

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"context"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,14 +21,41 @@ const (
 	standby  reason = "standby"  // its standby was replaced
 )
 
+// hop is a label: how many links an event has crossed from its owner when it becomes visible.
+type hop string
+
+const (
+	atOwner   hop = "0"
+	besides   hop = "1" // at the standby, and at who follows the owner
+	throughIt hop = "2" // below one of those, as in a region that has its own parent
+)
+
+var hops = [...]hop{atOwner, besides, throughIt}
+
 type metrics struct {
-	members   *prometheus.GaugeVec
-	delay     prometheus.Histogram
-	changes   map[reason]prometheus.Counter
-	links     prometheus.Counter
-	shown     prometheus.Counter
-	forwarded prometheus.Counter
+	members     *prometheus.GaugeVec
+	delivery    [len(hops)]prometheus.Observer
+	replication prometheus.Histogram
+	changes     map[reason]prometheus.Counter
+	links       prometheus.Counter
+	reconnects  prometheus.Counter
+	shown       prometheus.Counter
+	forwarded   prometheus.Counter
+	publishes   prometheus.Counter
+
+	// Owned by the node's loop.
+	appends map[agree.Topic]appended // the oldest of each topic that its standby has not acknowledged
 }
+
+// appended is one that went to a standby.
+type appended struct {
+	epoch, mark uint64
+	at          time.Time
+}
+
+const maxAppended = 4096 // topics whose replication is timed at once
+
+var delays = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 
 // newMetrics registers with r; nil: nowhere.
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -40,10 +66,12 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		links: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "freshet_cluster_links_total", Help: "Links to other relays that were opened, first ones and again.",
 		}),
-		delay: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "freshet_cluster_replication_delay_seconds",
-			Help:    "From an event's commit, by its owner's clock, until it is visible at this relay; one of each batch, catch-ups left out.",
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		reconnects: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "freshet_cluster_link_reconnects_total", Help: "Links that were opened to a relay that this one had been linked to before.",
+		}),
+		replication: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "freshet_cluster_replication_delay_seconds",
+			Help: "From the sending of an append to the topic's standby until its acknowledgement; one of each topic at a time.", Buckets: delays,
 		}),
 		shown: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "freshet_cluster_shown_events_total", Help: "Committed events that became visible at this relay.",
@@ -51,7 +79,19 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		forwarded: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "freshet_cluster_forwarded_batches_total", Help: "Groups of publishes that were sent to a topic's owner at another relay.",
 		}),
+		publishes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "freshet_cluster_forwarded_publishes_total", Help: "Publishes in those groups, sent again after a takeover included.",
+		}),
 		changes: map[reason]prometheus.Counter{},
+		appends: map[agree.Topic]appended{},
+	}
+	delivery := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "freshet_cluster_delivery_delay_seconds",
+		Help: "From an event's commit, by its owner's clock, until it is visible at this relay, by the links it has crossed; one of each batch, " +
+			"catch-ups left out.", Buckets: delays,
+	}, []string{"hop"})
+	for i, h := range hops {
+		m.delivery[i] = delivery.WithLabelValues(string(h))
 	}
 	changes := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "freshet_cluster_ownership_changes_total", Help: "Changes of a topic's standing at this relay, by reason.",
@@ -61,7 +101,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	}
 	m.view(nil)
 	if r != nil {
-		r.MustRegister(m.members, m.delay, m.links, m.shown, m.forwarded, changes)
+		r.MustRegister(m.members, delivery, m.replication, m.links, m.reconnects, m.shown, m.forwarded, m.publishes, changes)
 	}
 	return m
 }
@@ -70,45 +110,48 @@ func newMetrics(r prometheus.Registerer) *metrics {
 const catchUp = 30 * time.Second
 
 // show counts entries that become visible.
-func (m *metrics) show(now time.Time, entries []agree.Entry) {
-	m.shown.Add(float64(len(entries)))
-	if age := now.Sub(time.UnixMilli(entries[len(entries)-1].Commit)); age < catchUp {
-		m.delay.Observe(max(age, 0).Seconds()) // clocks differ
+func (m *metrics) show(now time.Time, d agree.Show) {
+	m.shown.Add(float64(len(d.Entries)))
+	if age := now.Sub(time.UnixMilli(d.Entries[len(d.Entries)-1].Commit)); age < catchUp {
+		m.delivery[min(d.Hop, len(hops)-1)].Observe(max(age, 0).Seconds()) // clocks differ
 	}
 }
 
-// standing is a label: what this relay is to a topic.
-type standing string
-
-const (
-	held           standing = "held" // in any way
-	owned          standing = "owned"
-	standsBy       standing = "standby"
-	ownedAlone     standing = "alone"           // of those owned: nobody else may own them
-	withoutStandby standing = "without_standby" // of those owned: others may, and none has its copy yet
-)
-
-// standings counts topics when it is asked.
-type standings struct {
-	node *Node
-	desc *prometheus.Desc
-}
-
-func newStandings(n *Node) *standings {
-	return &standings{n, prometheus.NewDesc("freshet_cluster_topics", "Topics by what this relay is to them.", []string{"standing"}, nil)}
-}
-
-func (s *standings) Describe(descs chan<- *prometheus.Desc) { descs <- s.desc }
-
-func (s *standings) Collect(metrics chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	c, err := ask(ctx, s.node, func() agree.Counts { return s.node.relay.Count() })
-	if err != nil {
-		return // it has stopped, or is too busy to say
+// link counts a link; count is that of links to the same relay so far.
+func (m *metrics) link(count uint64) {
+	m.links.Inc()
+	if count > 1 {
+		m.reconnects.Inc()
 	}
-	for is, n := range map[standing]int{held: c.Topics, owned: c.Owned, standsBy: c.Standby, ownedAlone: c.Alone, withoutStandby: c.Unsafe} {
-		metrics <- prometheus.MustNewConstMetric(s.desc, prometheus.GaugeValue, float64(n), string(is))
+}
+
+// sent counts and times what goes out.
+func (m *metrics) sent(x agree.Message) {
+	switch x := x.(type) {
+	case agree.Publish:
+		m.forwarded.Inc()
+		m.publishes.Add(float64(len(x.Entries)))
+	case agree.Append:
+		a, waits := m.appends[x.Topic]
+		if x.Mark == 0 || waits && a.epoch >= x.Epoch {
+			return
+		}
+		if len(m.appends) >= maxAppended { // acknowledgements that never come
+			clear(m.appends)
+		}
+		m.appends[x.Topic] = appended{x.Epoch, x.Mark, time.Now()}
+	}
+}
+
+// received times what comes in.
+func (m *metrics) received(x agree.Message) {
+	ack, ok := x.(agree.Ack)
+	if !ok {
+		return
+	}
+	if a := m.appends[ack.Topic]; a.epoch == ack.Epoch && ack.Mark >= a.mark && a.mark > 0 {
+		delete(m.appends, ack.Topic)
+		m.replication.Observe(time.Since(a.at).Seconds())
 	}
 }
 

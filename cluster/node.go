@@ -217,20 +217,23 @@ func (n *Node) Run(ctx context.Context) error {
 	n.relay = agree.New(config)
 	n.answers, n.routes = map[uint64]func(agree.Result){}, map[uint64]func(agree.Route){}
 	n.metrics = newMetrics(n.Metrics)
-	if n.Metrics != nil {
-		n.Metrics.MustRegister(newStandings(n))
-	}
 	n.links = &Links{
-		name: n.Name, identity: identity, process: n.process, log: n.Log, plain: n.Plain, dial: n.Network.Dial, peers: map[string]*peer{},
-		up: func(peer string) {
-			n.metrics.links.Inc()
+		name: n.Name, identity: identity, process: n.process, log: n.Log, plain: n.Plain, dial: n.Network.Dial, peers: map[string]*peer{}, count: map[string]uint64{},
+		up: func(peer string, count uint64) {
+			n.metrics.link(count)
 			n.post(func() { n.relay.LinkUp(n.now, peer) })
 		},
 		down: func(peer string) { n.post(func() { n.relay.LinkDown(n.now, peer) }) },
 		receive: func(peer string, m agree.Message) {
-			n.post(func() { n.relay.Receive(n.now, peer, m) })
+			n.post(func() {
+				n.metrics.received(m)
+				n.relay.Receive(n.now, peer, m)
+			})
 		},
 		about: n.Topic,
+	}
+	if n.Metrics != nil {
+		n.Metrics.MustRegister(newStandings(n), newLinkMetrics(n.links))
 	}
 	n.members = &Members{
 		Name: n.Name, Cluster: n.Cluster, Gossip: n.Gossip, Join: n.Join, Keys: n.Keys, Region: n.Region, Role: n.Role,
@@ -391,7 +394,7 @@ func (n *Node) carryOut(out agree.Output) {
 	for _, d := range out.Decisions {
 		switch d := d.(type) {
 		case agree.Show:
-			n.metrics.show(n.now, d.Entries)
+			n.metrics.show(n.now, d)
 			n.Rings.Show(d.Topic, d.Entries)
 		case agree.Replace:
 			n.Rings.Replace(d)
@@ -425,9 +428,7 @@ func (n *Node) carryOut(out agree.Output) {
 		}
 	}
 	for _, m := range out.Messages {
-		if _, forwarded := m.Message.(agree.Publish); forwarded {
-			n.metrics.forwarded.Inc()
-		}
+		n.metrics.sent(m.Message)
 		n.links.send(m.To, m.Message)
 	}
 }

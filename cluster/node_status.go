@@ -127,7 +127,7 @@ func (ls *Links) status(name string) *LinkStatus {
 		ls.mu.Unlock()
 		return nil
 	}
-	l, count := p.link, p.count
+	l, count := p.link, ls.count[name]
 	ls.mu.Unlock()
 	l.mu.Lock()
 	pending := len(l.pending)

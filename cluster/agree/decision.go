@@ -9,6 +9,7 @@ type (
 		Topic   string
 		Entries []Entry
 		Standby string // at the owner: who holds them too; empty if nobody else may own
+		Hop     int    // relays between the owner and this one, this one included: 0 at the owner, 2 below a parent that follows
 	}
 	// Replace exchanges what is shown of a topic: entries from Base+1 on are the canonical log. Every subscriber goes on
 	// where Route says for the Place it had. Route may be called from anywhere, for as long as somebody needs it.

@@ -278,7 +278,7 @@ func (r *Relay) reveal(t *topic, upTo uint64) {
 		return
 	}
 	if l == t.log {
-		show := Show{Topic: t.name, Entries: l.after(l.visible, upTo)}
+		show := Show{Topic: t.name, Entries: l.after(l.visible, upTo), Hop: t.hop()}
 		if begun := l.visible; begun < t.regrown || slices.ContainsFunc(show.Entries, func(e Entry) bool { return len(e.Former) > 0 }) {
 			l.visible = upTo
 			r.merged(t, l)
@@ -291,6 +291,17 @@ func (r *Relay) reveal(t *topic, upTo uint64) {
 	l.visible, t.quiet = upTo, r.now
 	l.trim(r.cfg.Limits, r.now, r.cfg.KeyAge)
 	t.mark(r)
+}
+
+// hop says how many links an event has crossed from the owner to here.
+func (t *topic) hop() int {
+	switch {
+	case t.role == owner || t.role == sealed:
+		return 0
+	case t.role == follower && !t.up.owner:
+		return 2
+	}
+	return 1
 }
 
 // swap shows the canonical log once it holds everything that this relay's own branch had beyond the fork.

@@ -1,0 +1,111 @@
+package cluster
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"freshet/cluster/agree"
+)
+
+// standing is a label: what this relay is to a topic.
+type standing string
+
+const (
+	held           standing = "held" // in any way
+	owned          standing = "owned"
+	standsBy       standing = "standby"
+	ownedAlone     standing = "alone"           // of those owned: nobody else may own them
+	withoutStandby standing = "without_standby" // of those owned: others may, and none has its copy yet
+)
+
+// standings counts topics when it is asked.
+type standings struct {
+	node *Node
+	desc *prometheus.Desc
+}
+
+func newStandings(n *Node) *standings {
+	return &standings{n, prometheus.NewDesc("freshet_cluster_topics", "Topics by what this relay is to them.", []string{"standing"}, nil)}
+}
+
+func (s *standings) Describe(descs chan<- *prometheus.Desc) { descs <- s.desc }
+
+func (s *standings) Collect(metrics chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	c, err := ask(ctx, s.node, func() agree.Counts { return s.node.relay.Count() })
+	if err != nil {
+		return // it has stopped, or is too busy to say
+	}
+	for is, n := range map[standing]int{held: c.Topics, owned: c.Owned, standsBy: c.Standby, ownedAlone: c.Alone, withoutStandby: c.Unsafe} {
+		metrics <- prometheus.MustNewConstMetric(s.desc, prometheus.GaugeValue, float64(n), string(is))
+	}
+}
+
+// traffic is what all links have carried so far, those that ended included.
+type traffic struct{ in, out, text atomic.Uint64 }
+
+// linkMetrics counts links and their bytes when it is asked.
+type linkMetrics struct {
+	links                        *Links
+	count, pending               *prometheus.Desc
+	received, sent, uncompressed *prometheus.Desc
+}
+
+func newLinkMetrics(ls *Links) *linkMetrics {
+	desc := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("freshet_cluster_"+name, help, nil, nil)
+	}
+	return &linkMetrics{
+		links:        ls,
+		count:        desc("links", "Links to other relays now."),
+		pending:      desc("link_pending_bytes", "Bytes that wait to be sent to other relays: how far they are behind."),
+		received:     desc("link_received_bytes_total", "Bytes received on links, below TLS and HTTP/2 framing."),
+		sent:         desc("link_sent_bytes_total", "Bytes sent on links, below TLS and HTTP/2 framing."),
+		uncompressed: desc("link_sent_text_bytes_total", "Bytes sent on links before they were compressed."),
+	}
+}
+
+func (m *linkMetrics) Describe(descs chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{m.count, m.pending, m.received, m.sent, m.uncompressed} {
+		descs <- d
+	}
+}
+
+func (m *linkMetrics) Collect(metrics chan<- prometheus.Metric) {
+	count, pending := m.links.now()
+	for _, v := range []struct {
+		desc *prometheus.Desc
+		kind prometheus.ValueType
+		n    uint64
+	}{
+		{m.count, prometheus.GaugeValue, uint64(count)},
+		{m.pending, prometheus.GaugeValue, uint64(pending)},
+		{m.received, prometheus.CounterValue, m.links.traffic.in.Load()},
+		{m.sent, prometheus.CounterValue, m.links.traffic.out.Load()},
+		{m.uncompressed, prometheus.CounterValue, m.links.traffic.text.Load()},
+	} {
+		metrics <- prometheus.MustNewConstMetric(v.desc, v.kind, float64(v.n))
+	}
+}
+
+// now counts the links, and the bytes that wait on them.
+func (ls *Links) now() (count, pending int) {
+	ls.mu.Lock()
+	links := make([]*link, 0, len(ls.peers))
+	for _, p := range ls.peers {
+		if p.link != nil {
+			links = append(links, p.link)
+		}
+	}
+	ls.mu.Unlock()
+	for _, l := range links {
+		l.mu.Lock()
+		pending += len(l.pending)
+		l.mu.Unlock()
+	}
+	return len(links), pending
+}
