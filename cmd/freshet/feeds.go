@@ -98,16 +98,27 @@ func newSource(c config.Feed) (*origin.Source, error) {
 	for name, value := range c.Headers {
 		source.Header.Set(name, value)
 	}
-	if c.CA == "" && c.Cert == "" {
-		return source, nil
+	if c.CA != "" || c.Cert != "" {
+		var err error
+		if source.TLS, err = feedTLS(c); err != nil {
+			return nil, err
+		}
 	}
-	source.TLS = &tls.Config{}
+	if c.HTTP3 {
+		source.Client = overHTTP3(source.TLS)
+	}
+	return source, nil
+}
+
+// feedTLS is what the feed trusts, and what it shows.
+func feedTLS(c config.Feed) (*tls.Config, error) {
+	secure := &tls.Config{}
 	if c.CA != "" {
 		roots, err := trusting("ca", c.CA)
 		if err != nil {
 			return nil, err
 		}
-		source.TLS.RootCAs = roots
+		secure.RootCAs = roots
 	}
 	if c.Cert != "" {
 		load := func() (*tls.Certificate, error) {
@@ -121,9 +132,9 @@ func newSource(c config.Feed) (*origin.Source, error) {
 			return nil, err
 		}
 		// Read at each handshake, of which there are few, so that renewed files count.
-		source.TLS.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
+		secure.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
 	}
-	return source, nil
+	return secure, nil
 }
 
 // trusting returns the system's authorities and those in the PEM file at path, which

@@ -128,6 +128,7 @@ type Feed struct {
 	Topic    string            `key:"topic"`    // all events go here
 	Prefix   string            `key:"prefix"`   // each event names its topic, which must begin so
 	Template string            `key:"template"` // a URL with {topic}, pulled while somebody subscribes
+	HTTP3    bool              `key:"http3"`    // spoken with the origin, whose URLs are https then
 	Headers  map[string]string `key:"headers"`
 	Retry    time.Duration     `key:"retry"` // base of the backoff
 	Idle     time.Duration     `key:"idle_timeout"`

@@ -107,6 +107,7 @@ feeds:
   - {topic: a}
   - {url: http://x/, topic: a, headers: {"a b": c}, retry: 1ms, max_event: 1, cert: x}
   - {template: "http://x/{topic}", max_pulls: 0, miss_for: 0s, miss_rate: 0}
+  - {url: [https://x/, http://y/], topic: a, http3: true}
 `, []string{
 			`freshet.yaml:3: feeds[0].url[0]: "ftp://x/" is not a URL of the form http(s)://HOST/PATH`,
 			`freshet.yaml:3: feeds[0].topic: "../etc" has the segment ".."`,
@@ -124,6 +125,7 @@ feeds:
 			`freshet.yaml:11: feeds[8].max_pulls: 0 is not between 1 and 1000000`,
 			`freshet.yaml:11: feeds[8].miss_for: 0s is not between 1ms and 1h`,
 			`freshet.yaml:11: feeds[8].miss_rate: 0 is not between 1 and 1000000`,
+			`freshet.yaml:12: feeds[9].http3: needs https, not "http://y/"`,
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

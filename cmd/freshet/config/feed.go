@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,6 +68,13 @@ func (l *loader) checkFeed(path string, f *Feed) {
 			continue
 		}
 		l.checkURL(fmt.Sprintf("%s.url[%d]", path, i), address)
+	}
+	if f.HTTP3 {
+		for _, address := range append(slices.Clone(f.URL), f.Template) {
+			if strings.HasPrefix(address, "http:") {
+				l.complain(path+".http3", fmt.Sprintf("needs https, not %q", address))
+			}
+		}
 	}
 	if f.Topic != "" {
 		l.checkTopic(path+".topic", f.Topic)
