@@ -20,23 +20,19 @@ func TestClusterFeedOwnerKilled(t *testing.T) {
 	o := newFeedOrigin(t, 200)
 	s := newClusterStage(t, 3, scores(o))
 	watchers := s.audience("match", s.members)
-	watchers[0].awaitOrigin(100)
+	watchers[0].awaitEvent("origin", 100)
 	first := s.member(o.awaitPuller())
-	if o.mu.Lock(); o.most != 1 || len(o.pulls) != 1 {
-		t.Errorf("%d connections at once, in all %+v", o.most, o.pulls)
-	}
-	before := o.events
+	o.mu.Lock()
+	before, pulls := o.events, len(o.pulls)
 	o.mu.Unlock()
 	o.bar(first.name)
 	first.kill()
 	heir := s.member(o.awaitPuller(first.name))
-	for _, w := range watchers {
-		w.awaitMore(100)
-	}
+	o.awaitMore(100, watchers)
 	o.wantAll(o.rest(), watchers)
 	o.wantResumed(heir.name, before-100) // 20 events between two records, and some patience
-	if p := o.pullers(); !slices.Equal(p, []string{heir.name}) || len(o.pulledBy(heir.name)) != 1 {
-		t.Errorf("in the end %v pull; connections: %+v", p, o.pulls)
+	if p := o.pullers(); !slices.Equal(p, []string{heir.name}) || o.most != 1 || len(o.pulls) != pulls+1 {
+		t.Errorf("in the end %v pull; %d connections at once, in all %+v", p, o.most, o.pulls)
 	}
 	if pulled, takeovers := heir.count("freshet_feeds_pulled"), heir.count("freshet_feed_takeovers_total"); pulled != 1 || takeovers != 1 {
 		t.Errorf("%s counts %v feeds, %v takeovers", heir.name, pulled, takeovers)
@@ -49,7 +45,7 @@ func TestClusterFeedPartition(t *testing.T) {
 	o := newFeedOrigin(t, 50)
 	s := newClusterStage(t, 4, scores(o))
 	watchers := s.audience("match", s.members)
-	watchers[0].awaitOrigin(30)
+	watchers[0].awaitEvent("origin", 30)
 	first := s.member(o.awaitPuller())
 	few := []*member{first, s.others(first)[0]}
 	many := s.others(few...)
@@ -58,15 +54,11 @@ func TestClusterFeedPartition(t *testing.T) {
 		p := o.pullers()
 		return fmt.Sprint(p), len(p) == 2 && slices.Contains(names(few), p[0]) != slices.Contains(names(few), p[1])
 	})
-	for _, w := range watchers {
-		w.awaitMore(50)
-	}
+	o.awaitMore(50, watchers)
 	s.net.Heal()
 	s.awaitMembers(4)
 	o.awaitPuller()
-	for _, w := range watchers {
-		w.awaitMore(50)
-	}
+	o.awaitMore(50, watchers)
 	last := o.rest()
 	o.wantAll(last, watchers)
 	o.awaitPuller()
@@ -81,7 +73,7 @@ func TestClusterFeedMoves(t *testing.T) {
 	o := newFeedOrigin(t, 100)
 	s := newClusterStage(t, 2, scores(o))
 	watchers := s.audience("match", s.members)
-	watchers[0].awaitOrigin(50)
+	watchers[0].awaitEvent("origin", 50)
 	first := o.awaitPuller()
 	name := ""
 	for i := 3; name == ""; i++ {
@@ -92,10 +84,10 @@ func TestClusterFeedMoves(t *testing.T) {
 	}
 	newcomer := s.join(name, scores(o))
 	o.awaitPuller(first)
-	watchers[0].awaitMore(50)
+	o.awaitMore(50, watchers)
 	newcomer.leave()
 	o.awaitPuller(name)
-	watchers[0].awaitMore(50)
+	o.awaitMore(50, watchers)
 	o.wantAll(o.rest(), watchers)
 	o.wantResumed(name, 20)
 	if o.most > 2 {
@@ -114,7 +106,7 @@ func TestClusterFeedTwo(t *testing.T) {
 	for _, topic := range many.topics {
 		live = append(live, s.audience(topic, s.members)...)
 	}
-	watchers[0].awaitOrigin(20)
+	watchers[0].awaitEvent("origin", 20)
 	live[0].awaitMore(20)
 	dying := s.member(many.awaitPuller())
 	one.awaitPuller()
@@ -123,8 +115,8 @@ func TestClusterFeedTwo(t *testing.T) {
 	dying.kill()
 	one.awaitPuller(dying.name)
 	many.awaitPuller(dying.name)
-	watchers[0].awaitMore(20)
-	live[0].awaitMore(20)
+	one.awaitMore(20, watchers)
+	many.awaitMore(20, live)
 	one.wantAll(one.rest(), watchers)
 	many.wantAll(many.rest(), live)
 }

@@ -194,33 +194,39 @@ func (o *feedOrigin) wantResumed(relay string, afterAtLeast int) {
 	}
 }
 
-// awaitOrigin waits until a subscriber has the event of a number.
-func (w *watcher) awaitOrigin(number int) {
-	w.t.Helper()
-	w.awaitEvent("origin", number)
+// awaitMore waits until every subscriber has what the origin makes in so many events from now on.
+func (o *feedOrigin) awaitMore(count int, watchers []*watcher) {
+	o.t.Helper()
+	o.mu.Lock()
+	last := o.events + count
+	o.mu.Unlock()
+	for _, w := range watchers {
+		for n := last; ; n++ {
+			if o.isFor(w, n) {
+				w.awaitEvent("origin", n)
+				break
+			}
+		}
+	}
+}
+
+// isFor says whether an event is of a subscriber's topic.
+func (o *feedOrigin) isFor(w *watcher, number int) bool {
+	return len(o.topics) == 0 || o.topics[(number-1)%len(o.topics)] == w.topic
 }
 
 // wantAll wants every subscriber to have got all events of the origin that its topic has, up to the last, each once and
 // in order, under its own id, and no gap.
 func (o *feedOrigin) wantAll(last int, watchers []*watcher) {
 	o.t.Helper()
-	o.wantEach(last, watchers, true)
-}
-
-func (o *feedOrigin) wantEach(last int, watchers []*watcher, inOrder bool) {
-	o.t.Helper()
-	mine := func(w *watcher, number int) bool {
-		return len(o.topics) == 0 || o.topics[(number-1)%len(o.topics)] == w.topic
-	}
 	for _, w := range watchers {
-		want := map[int]bool{}
+		want := 0
 		for n := 1; n <= last; n++ {
-			if mine(w, n) {
-				want[n] = true
+			if o.isFor(w, n) {
+				want++
 			}
 		}
-		total := len(want)
-		w.await("all of the origin's events", patience, func() bool { return len(w.got) >= total })
+		w.await("all of the origin's events", patience, func() bool { return len(w.got) >= want })
 	}
 	for _, w := range watchers {
 		w.leave()
@@ -228,13 +234,13 @@ func (o *feedOrigin) wantEach(last int, watchers []*watcher, inOrder bool) {
 		at, wrong := 0, []string(nil)
 		for _, d := range w.got {
 			seen[d.number]++
-			if inOrder && d.number <= at || d.id != fmt.Sprint(d.number) {
+			if d.number <= at || d.id != fmt.Sprint(d.number) {
 				wrong = append(wrong, fmt.Sprintf("%d (%s) after %d", d.number, d.id, at))
 			}
 			at = d.number
 		}
 		for n := 1; n <= last; n++ {
-			if times := seen[n]; times != 1 && mine(w, n) {
+			if times := seen[n]; times != 1 && o.isFor(w, n) {
 				wrong = append(wrong, fmt.Sprintf("%d: %d times", n, times))
 			}
 		}
@@ -243,4 +249,3 @@ func (o *feedOrigin) wantEach(last int, watchers []*watcher, inOrder bool) {
 		}
 	}
 }
-
