@@ -37,6 +37,9 @@ type Form struct {
 	latency histogram
 }
 
+// inStepBy is how many events bring every stream with gzip in step, if they are not very short.
+const inStepBy = 30
+
 // pair subscribes, rests, and publishes to the halves in turn, for the measured time to each.
 func (r *run) pair(ctx context.Context, p *publisher) (*Result, error) {
 	if err := r.subscribe(ctx); err != nil {
@@ -45,6 +48,9 @@ func (r *run) pair(ctx context.Context, p *publisher) (*Result, error) {
 	r.rest(ctx)
 	for topic := range pairForms {
 		p.only = topic
+		if err := p.send(time.Now(), inStepBy); err != nil {
+			return nil, err
+		}
 		if err := p.publish(ctx, r.Warmup, r.tick); err != nil {
 			return nil, err
 		}
