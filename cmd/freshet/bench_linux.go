@@ -21,6 +21,7 @@ latencies; with -pid, also the relay's CPU a delivery and its memory a subscribe
   freshet bench                                                 # 100 subscribers over HTTP/1.1
   freshet bench -url https://127.0.0.1:8443 -insecure -connections 10 -streams 1000
   freshet bench -connections 10000 -pid $(pidof freshet) -json
+  freshet bench -connections 200 -pair -pid $(pidof freshet)    # gzip against identity, on one relay at one time
 
 -suite starts relays of its own and prints the table of figures that freshet must reach, beside the
 kernel's own cost of the same bytes.`,
