@@ -74,12 +74,12 @@ func (d *dialFlags) client() (*http.Client, error) {
 	return &http.Client{Transport: transport}, nil
 }
 
-// overHTTP3 makes an HTTP client that speaks HTTP/3 and nothing else. A server that says nothing for half a minute is
+// overHTTP3 makes an HTTP client that speaks HTTP/3 and nothing else. A server that does not answer for 25 seconds is
 // gone: over UDP nobody tells when it died.
 func overHTTP3(secure *tls.Config) *http.Client {
 	return &http.Client{Transport: &http3.Transport{
 		TLSClientConfig: secure,
-		QUICConfig:      &quic.Config{MaxIdleTimeout: 30 * time.Second, KeepAlivePeriod: 10 * time.Second},
+		QUICConfig:      &quic.Config{MaxIdleTimeout: 20 * time.Second, KeepAlivePeriod: 5 * time.Second},
 	}}
 }
 
