@@ -66,6 +66,7 @@ var codes = [...]code{
 		c.number(&m.Head)
 		c.flag(&m.Direct)
 		c.text(&m.Avoid)
+		c.number(&m.Serial)
 	}),
 	2: codeOf(func(c *coder, m *Begin) {
 		c.topic(&m.Topic)
@@ -74,6 +75,7 @@ var codes = [...]code{
 		c.number(&m.Epoch)
 		c.number(&m.Goal)
 		c.flag(&m.Lag)
+		c.number(&m.Serial)
 	}),
 	3: codeOf(func(c *coder, m *Entries) {
 		c.topic(&m.Topic)

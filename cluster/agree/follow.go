@@ -6,6 +6,7 @@ import "time"
 type upward struct {
 	parent   string // asked, and serving once begun
 	asked    time.Time
+	serial   uint64 // of the Follow; what answers an earlier one says nothing about this
 	begun    bool
 	live     bool      // has what the parent had when it began
 	direct   bool      // asked as the owner
@@ -60,7 +61,9 @@ func (r *Relay) follow(t *topic) {
 	}
 	u.parent, u.asked, u.begun, u.live, u.owner, u.direct = to, r.now, false, false, false, direct
 	l := t.target()
-	r.send(to, Follow{Topic: Topic(t.name), Lineage: l.spans, Head: l.head(), Direct: direct, Avoid: avoid})
+	r.ticket++
+	u.serial = r.ticket
+	r.send(to, Follow{Topic(t.name), l.spans, l.head(), direct, avoid, u.serial})
 	r.at(t, u.asked.Add(r.cfg.Silence))
 }
 
@@ -98,7 +101,7 @@ func (r *Relay) parent(t *topic) (to string, direct bool, avoid string) {
 
 func (r *Relay) onBegin(t *topic, from string, m Begin) {
 	u := &t.up
-	if t.role != follower || u.parent != from || u.begun {
+	if t.role != follower || u.parent != from || u.begun || u.serial != m.Serial {
 		return
 	}
 	if m.Holder == from { // it says so itself, whatever was heard before
@@ -161,7 +164,7 @@ func (r *Relay) onRedirect(t *topic, from string, m Redirect) {
 		t.detour = from
 	}
 	q := m.Request
-	if t.up.parent == from && !t.up.begun && (q.Kind == Announcement || q.Kind == FollowRequest) {
+	if t.up.parent == from && !t.up.begun && (q.Kind == Announcement || q == Request{FollowRequest, t.up.serial}) {
 		u := &t.up
 		hops := u.hops + 1
 		*u = upward{straight: true, hops: hops}

@@ -29,6 +29,7 @@ type (
 		Head    uint64
 		Direct  bool   // wants the owner, not just somebody who follows it
 		Avoid   string // a holder that the sender cannot reach: serve it even though you only follow
+		Serial  uint64
 	}
 	// Begin answers Follow.
 	Begin struct {
@@ -38,6 +39,7 @@ type (
 		Epoch  uint64
 		Goal   uint64 // the parent's newest visible entry now
 		Lag    bool   // the parent is behind the follower in the same epoch: nothing forked
+		Serial uint64 // of the Follow that it answers
 	}
 	// Entries go on from the last ones. All are visible at the parent up to Visible.
 	Entries struct {

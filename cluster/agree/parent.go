@@ -42,7 +42,7 @@ func (r *Relay) onFollow(t *topic, from string, m Follow) {
 		return
 	case standby:
 		if !t.second.synced && !m.Direct {
-			r.point(t, from, Request{Kind: FollowRequest})
+			r.point(t, from, Request{FollowRequest, m.Serial})
 			return
 		}
 	case follower:
@@ -51,7 +51,7 @@ func (r *Relay) onFollow(t *topic, from string, m Follow) {
 			return
 		}
 	}
-	r.point(t, from, Request{Kind: FollowRequest})
+	r.point(t, from, Request{FollowRequest, m.Serial})
 }
 
 // regional is the topic's parent in this relay's region.
@@ -89,7 +89,7 @@ func (r *Relay) point(t *topic, from string, req Request) {
 func (r *Relay) serve(t *topic, to string, f Follow) {
 	l := t.target()
 	c, sent := l.copyFor(f.Lineage, f.Head)
-	b := Begin{Topic: Topic(t.name), Copy: c, Goal: l.visible, Holder: t.holder, Epoch: t.holderEpoch}
+	b := Begin{Topic: Topic(t.name), Copy: c, Goal: l.visible, Holder: t.holder, Epoch: t.holderEpoch, Serial: f.Serial}
 	switch t.role {
 	case owner:
 		b.Holder, b.Epoch = r.cfg.Name, t.own.epoch

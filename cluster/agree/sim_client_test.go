@@ -133,6 +133,9 @@ type subscriber struct {
 	lost    Position
 	missing bool
 
+	left time.Duration // when it was last cut off
+	away time.Duration // the longest that it was without a stream
+
 	seen   []Entry  // transcript
 	start  Position // just before the first event that it was promised
 	gap    int      // index into seen where the last gap was told
@@ -197,6 +200,7 @@ func (s *subscriber) opened() {
 			return
 		}
 		s.state = reading
+		s.away = max(s.away, s.w.now-s.left)
 		g := n.ring(s.topic)
 		g.readers = append(g.readers, s)
 		s.follow(rt, true)
@@ -280,7 +284,7 @@ func (s *subscriber) detach() {
 		return
 	}
 	n := s.node
-	s.node, s.state = nil, idle
+	s.node, s.state, s.left = nil, idle, s.w.now
 	if g := n.rings[s.topic]; g != nil {
 		g.readers = slices.DeleteFunc(g.readers, func(o *subscriber) bool { return o == s })
 		busy := false
@@ -335,7 +339,7 @@ func (p *publisher) next() {
 func (p *publisher) post() {
 	p.try++
 	try := p.try
-	if p.node == nil || !p.node.alive || p.node.paused || p.w.rng.IntN(50) == 0 {
+	if p.node == nil || !p.node.alive || p.node.paused || p.node.member.State == Draining || p.w.rng.IntN(50) == 0 {
 		p.node = p.w.nodes[p.w.rng.IntN(len(p.w.nodes))]
 	}
 	n := p.node

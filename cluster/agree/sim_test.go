@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,6 +27,7 @@ type plan struct {
 	split   bool // one-way cuts and partitions are among the faults
 	ids     bool // most events have an id that the origin set
 	feed    bool // an origin brings events too
+	roll    bool // nothing but a rolling restart, in which nobody may notice anything
 	think   time.Duration
 	length  time.Duration
 	faults  int
@@ -40,8 +40,8 @@ func newWorld(seed uint64) *world {
 	w := &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 0x5eed)), faults: map[string]int{}}
 	w.check = newChecker(w)
 	w.plan = plan{
-		nodes:   3 + w.rng.IntN(3),
-		regions: 1 + w.rng.IntN(2),
+		nodes:   3 + w.rng.IntN(4),
+		regions: 1 + w.rng.IntN(3),
 		topics:  []string{"a", "b"}[:1+w.rng.IntN(2)],
 		split:   w.rng.IntN(3) != 0,
 		think:   []time.Duration{20, 60, 200}[w.rng.IntN(3)] * time.Millisecond,
@@ -55,21 +55,33 @@ func newWorld(seed uint64) *world {
 	if w.plan.feed = w.rng.IntN(3) == 0; w.plan.feed {
 		w.origin = &originServer{w: w}
 	}
-	edges := w.plan.nodes > 3 && w.rng.IntN(3) == 0
+	if w.plan.roll = w.rng.IntN(12) == 0; w.plan.roll {
+		w.plan.small, w.plan.split, w.plan.faults, w.plan.limits = false, false, 0, Limits{}
+		w.plan.length = time.Duration(w.plan.nodes) * 6 * time.Second
+	}
+	roles := []Role{Any, Any, Any, Any, Any, Any}
+	if w.plan.nodes > 3 {
+		switch w.rng.IntN(5) {
+		case 0:
+			roles[w.plan.nodes-1] = Edge
+		case 1: // hubs own, the others serve
+			roles = []Role{Hub, Any, Hub, Edge, Any, Hub}
+		}
+	}
 	for i := range w.plan.nodes {
 		n := &node{w: w, id: i, name: fmt.Sprintf("r%d", i+1)}
-		n.member = Member{Name: n.name, Region: fmt.Sprintf("reg%d", i%w.plan.regions)}
-		if edges && i == w.plan.nodes-1 {
-			n.member.Role = Edge
-		}
+		n.member = Member{Name: n.name, Region: fmt.Sprintf("reg%d", i%w.plan.regions), Role: roles[i]}
 		w.nodes = append(w.nodes, n)
 	}
-	slow := w.rng.IntN(4) == 0
+	slow, far := w.rng.IntN(4) == 0, w.rng.IntN(3) == 0
 	for _, n := range w.nodes {
-		for range w.nodes {
+		for _, o := range w.nodes {
 			e := &end{delay: w.between(200*time.Microsecond, 5*time.Millisecond)}
 			if slow && w.rng.IntN(3) == 0 {
 				e.delay = w.between(20*time.Millisecond, 90*time.Millisecond)
+			}
+			if far && n.member.Region != o.member.Region {
+				e.delay += w.between(30*time.Millisecond, 60*time.Millisecond)
 			}
 			n.links = append(n.links, e)
 		}
@@ -98,7 +110,7 @@ func (w *world) run() string {
 	}
 	w.after(0, w.beat)
 	late := -1
-	if w.plan.nodes > 3 && w.rng.IntN(3) == 0 { // one joins later
+	if w.plan.nodes > 3 && !w.plan.roll && w.rng.IntN(3) == 0 { // one joins later
 		late = w.rng.IntN(w.plan.nodes)
 		w.nodes[late].alive = false
 		w.after(w.between(2*time.Second, w.plan.length), func() { w.fired("join"); w.boot(w.nodes[late]) })
@@ -109,7 +121,7 @@ func (w *world) run() string {
 	for _, p := range w.pubs {
 		w.after(w.between(1500*time.Millisecond, 2*time.Second), p.next)
 	}
-	if w.plan.nodes > 3 && w.rng.IntN(3) == 0 { // one leaves for good, without a word
+	if w.plan.nodes > 3 && !w.plan.roll && w.rng.IntN(3) == 0 { // one leaves for good, without a word
 		n := w.nodes[w.rng.IntN(w.plan.nodes)]
 		w.after(w.between(2500*time.Millisecond, w.plan.length), func() {
 			if n.alive && w.living() > 2 {
@@ -122,6 +134,9 @@ func (w *world) run() string {
 	}
 	if w.origin != nil {
 		w.after(1500*time.Millisecond, w.origin.next)
+	}
+	if w.plan.roll {
+		w.after(3*time.Second, func() { w.roll(0) })
 	}
 	for range w.plan.faults {
 		w.after(w.between(2500*time.Millisecond, 2500*time.Millisecond+w.plan.length), w.fault)
@@ -144,185 +159,6 @@ func (w *world) run() string {
 		w.check.final()
 	}
 	return w.check.failure
-}
-
-func (w *world) fired(kind string) { w.faults[kind]++; w.logf("FAULT %s", kind) }
-
-// fault does one thing that a cluster must survive.
-func (w *world) fault() {
-	if w.healing {
-		return
-	}
-	n := w.nodes[w.rng.IntN(len(w.nodes))]
-	// Every other fault hits whoever owns a topic, or stands by for it.
-	if w.rng.IntN(2) == 0 {
-		topic := w.plan.topics[w.rng.IntN(len(w.plan.topics))]
-		for _, o := range w.nodes {
-			if t := o.topicOf(topic); t != nil && (t.role == owner || t.role == standby) {
-				n = o
-				if w.rng.IntN(2) == 0 {
-					break
-				}
-			}
-		}
-	}
-	kinds := []string{"kill", "kill", "pause", "pause", "slow", "drain", "blip"}
-	if w.plan.split {
-		kinds = append(kinds, "cut", "cut", "partition", "partition", "isolate")
-	}
-	kind := kinds[w.rng.IntN(len(kinds))]
-	if !n.alive || n.paused {
-		return
-	}
-	switch kind {
-	case "kill":
-		if w.living() < 2 {
-			return
-		}
-		w.logf("kill %s", n.name)
-		w.fired(kind)
-		w.kill(n)
-		life := n.life
-		w.after(w.between(200*time.Millisecond, 6*time.Second), func() {
-			if n.life == life {
-				w.boot(n)
-			}
-		})
-	case "pause":
-		w.logf("pause %s", n.name)
-		w.fired(kind)
-		n.paused = true
-		life := n.life
-		w.after(w.between(300*time.Millisecond, 6*time.Second), func() {
-			if n.life == life && n.paused {
-				w.logf("wake %s", n.name)
-				w.resume(n)
-			}
-		})
-	case "slow":
-		w.fired(kind)
-		for _, e := range n.links {
-			e.delay = w.between(10*time.Millisecond, 120*time.Millisecond)
-		}
-	case "drain":
-		w.logf("drain %s", n.name)
-		w.fired(kind)
-		n.member.State = Draining
-		n.drains++
-		life, drains := n.life, n.drains
-		for _, s := range w.subs {
-			if s.node == n {
-				w.after(w.between(0, 2*time.Second), func() {
-					if s.node == n && n.life == life {
-						s.detach()
-					}
-				})
-			}
-		}
-		w.after(w.between(3*time.Second, 5*time.Second), func() {
-			if n.life != life || !n.alive || n.drains != drains {
-				return
-			}
-			w.logf("drained %s, busy with %d", n.name, n.r.Busy())
-			w.kill(n)
-			life := n.life
-			w.after(w.between(200*time.Millisecond, 3*time.Second), func() {
-				if n.life == life {
-					w.boot(n)
-				}
-			})
-		})
-	case "blip": // connections break, and nothing else
-		w.fired(kind)
-		for i := range n.links {
-			if w.nodes[i] != n {
-				w.count++
-				n.links[i].conn = -int(w.count)
-			}
-		}
-	case "cut":
-		o := w.nodes[w.rng.IntN(len(w.nodes))]
-		if o == n {
-			return
-		}
-		w.fired(kind)
-		both := w.rng.IntN(2) == 0
-		w.logf("cut %s>%s both=%v", n.name, o.name, both)
-		w.cutFor(w.between(500*time.Millisecond, 6*time.Second), func(a, b *node) bool { return a == n && b == o || both && a == o && b == n })
-	case "partition":
-		w.fired(kind)
-		side := map[*node]bool{}
-		for _, o := range w.nodes {
-			side[o] = w.rng.IntN(2) == 0
-		}
-		w.logf("partition %v", func() (l []string) {
-			for o, s := range side {
-				if s {
-					l = append(l, o.name)
-				}
-			}
-			slices.Sort(l)
-			return
-		}())
-		w.cutFor(w.between(500*time.Millisecond, 8*time.Second), func(a, b *node) bool { return side[a] != side[b] })
-	case "isolate": // nothing that it sends arrives
-		w.fired(kind)
-		w.logf("isolate %s", n.name)
-		w.cutFor(w.between(500*time.Millisecond, 6*time.Second), func(a, b *node) bool { return a == n })
-	}
-}
-
-func (w *world) cutFor(d time.Duration, which func(a, b *node) bool) {
-	for _, a := range w.nodes {
-		for _, b := range w.nodes {
-			if a != b && which(a, b) {
-				w.setCut(a, b, true)
-			}
-		}
-	}
-	w.after(d, func() {
-		w.logf("cut ends")
-		for _, a := range w.nodes {
-			for _, b := range w.nodes {
-				if a != b && which(a, b) {
-					w.setCut(a, b, false)
-				}
-			}
-		}
-	})
-}
-
-func (w *world) heal() {
-	w.logf("HEAL")
-	w.healing = true
-	for _, n := range w.nodes {
-		for _, o := range w.nodes {
-			if o != n {
-				w.setCut(n, o, false)
-			}
-		}
-		switch {
-		case n.gone:
-		case !n.alive:
-			w.boot(n)
-		case n.paused:
-			w.resume(n)
-		}
-		if n.member.State == Draining {
-			n.drains++ // its end is called off
-			n.member.State = Ready
-		}
-	}
-}
-
-func (w *world) living() int {
-	k := 0
-	for _, n := range w.nodes {
-		if n.alive {
-			k++
-		}
-	}
-	return k
 }
 
 func (n *node) topicOf(name string) *topic {
@@ -355,7 +191,7 @@ func TestSchedules(t *testing.T) {
 		n /= 10
 	}
 	total := runSeeds(1, n, "", func(seed uint64, f string) { t.Errorf("seed %d: %s", seed, f) })
-	for _, kind := range []string{"kill", "pause", "slow", "drain", "blip", "cut", "partition", "isolate", "join", "leave"} {
+	for _, kind := range []string{"kill", "pause", "slow", "drain", "blip", "cut", "partition", "isolate", "join", "leave", "roll"} {
 		if total[kind] == 0 {
 			t.Errorf("fault %q never fired", kind)
 		}

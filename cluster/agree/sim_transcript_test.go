@@ -1,0 +1,217 @@
+package agree
+
+import (
+	"slices"
+	"time"
+)
+
+// final checks the guarantees once everything has healed and fallen quiet.
+func (c *checker) final() {
+	c.feed()
+	for _, topic := range c.w.plan.topics {
+		c.finalTopic(topic)
+	}
+	if !c.w.plan.roll {
+		return
+	}
+	if c.gaps+c.losses+len(c.repeats)+c.refusals[Timeout] > 0 {
+		c.fail("a rolling restart was noticed: %d gaps, %d lost, repeats %v, %d publishes timed out", c.gaps, c.losses, c.repeats, c.refusals[Timeout])
+	}
+	for _, s := range c.w.subs {
+		if s.away > 1800*time.Millisecond { // up to half a second until it comes back, then perhaps a relay that drains
+			c.fail("%s was without a stream for %v in a rolling restart", s.name, s.away)
+		}
+	}
+}
+
+func (c *checker) finalTopic(topic string) {
+	w := c.w
+	for _, n := range w.nodes {
+		if t := n.topicOf(topic); t != nil && w.trace != nil {
+			w.logf("%s %v: up %+v holder %s/%d askers %v children %v waiting %v orphans %d fence %d/%s own %+v second %+v", n.name, t.role, t.up, t.holder, t.holderEpoch, t.askers, t.children, t.waiting, len(t.orphans), t.fence, t.promised, t.own, t.second)
+		}
+	}
+	var own *node
+	for _, n := range w.nodes {
+		if !n.alive {
+			continue
+		}
+		if t := n.r.topics[topic]; t != nil && (t.role == owner || t.role == sealed) {
+			if own != nil {
+				c.fail("two owners of %s at the end: %s and %s", topic, own.name, n.name)
+				return
+			}
+			own = n
+		}
+	}
+	if own == nil {
+		if len(sub(c.first, topic)) > len(sub(c.gone, topic)) {
+			c.fail("nobody owns %s at the end", topic)
+		}
+		return
+	}
+	t := own.r.topics[topic]
+	l := t.target()
+	if t.staged != nil || l.visible != l.head() {
+		c.fail("%s of %s is not settled at the end: staged %v, visible %d of %d", topic, own.name, t.staged != nil, l.visible, l.head())
+	}
+	if !t.own.alone && (!t.own.synced || len(t.own.flight) > 0) {
+		c.fail("%s of %s has no standby at the end", topic, own.name)
+	}
+	places := sub(c.places, topic)
+	at := map[string]uint64{}
+	for seq := uint64(1); seq <= l.head(); seq++ {
+		key, known := places[l.position(seq)]
+		if !known {
+			if seq > l.base || l.spans[0].First <= seq && !w.plan.small {
+				c.fail("%v of %s was never shown", l.position(seq), topic)
+			}
+			continue
+		}
+		if other, twice := at[key]; twice && sub(c.gone, topic)[key] == 0 {
+			c.fail("%s stands twice in %s: %v and %v", key, topic, l.position(other), l.position(seq))
+		}
+		at[key] = seq
+	}
+	for key := range sub(c.first, topic) {
+		if _, here := at[key]; !here && sub(c.gone, topic)[key] == 0 && !c.forgotten(topic, key) {
+			c.fail("%s was shown of %s (acknowledged: %v), was not killed with all who held it, and is gone", key, topic, sub(c.acked, topic)[key])
+		}
+	}
+	for key := range sub(c.acked, topic) {
+		if _, shown := sub(c.first, topic)[key]; !shown && !c.forgotten(topic, key) {
+			c.fail("%s of %s was acknowledged and never shown", key, topic)
+		}
+	}
+	for _, e := range l.entries {
+		for _, p := range e.Former {
+			c.formerly(topic, e.Position, p)
+		}
+	}
+	for _, s := range w.subs {
+		if s.topic == topic {
+			c.transcript(s, l)
+		}
+	}
+}
+
+// forgotten says that a ring smaller than the run had to let an event go.
+func (c *checker) forgotten(topic, key string) bool {
+	for p := range sub(c.evicted, topic) {
+		if sub(c.places, topic)[p] == key {
+			return true
+		}
+	}
+	return false
+}
+
+// transcript checks what one subscriber saw since its last gap, or ever, against the canonical log: everything, once, in
+// order. An event may be seen twice only if all who held it were killed and it was published again, or
+//   - the client went on by an origin's id of an event that stood on two branches (guarantee 5's last sentence), or
+//   - it went on by any origin's id while it carried what it had seen on the other side, which such an id cannot, or
+//   - both sides of a partition committed it on their own, and the client went from one side to the other meanwhile, or
+//   - the ring of the branch that the client came from had let the event go before that branch was merged, or
+//   - the client had seen three sides of two partitions, of which a Place names two.
+func (c *checker) transcript(s *subscriber, l *Log) {
+	if s.state != reading {
+		c.fail("%s of %s is not attached at the end: state %d at %v", s.name, s.topic, s.state, s.node)
+		return
+	}
+	seen := map[string]int{}
+	last := map[uint64]uint64{}
+	canon := uint64(0)
+	for i := s.gap; i < len(s.seen); i++ {
+		e := s.seen[i]
+		j, twice := seen[called(e)]
+		seen[called(e)] = i
+		if twice {
+			switch {
+			case sub(c.gone, s.topic)[called(e)] > 0:
+				c.repeats["died"]++
+			case s.between(j, i, byOriginID):
+				c.repeats["origin id"]++
+			case s.between(j, i, forgot):
+				c.repeats["origin id after crossing"]++
+			case s.between(j, i, crossed) && c.apart(s.topic, s.seen[j].Position, e.Position):
+				c.repeats["both sides"]++
+			case s.between(j, i, crossed) && sub(c.evicted, s.topic)[s.seen[j].Position]:
+				c.repeats["evicted"]++
+			case s.between(j, i, dropped):
+				c.repeats["three sides"]++
+			default:
+				c.fail("%s saw %s of %s twice: %v as number %d and %v as %d", s.name, called(e), s.topic, s.seen[j].Position, j, e.Position, i)
+			}
+			continue
+		}
+		if s.between(s.gap-1, i, byOriginID) && s.between(i-1, i, turned) { // an order begins that may go back
+			canon = 0
+			clear(last)
+		}
+		if last[e.Epoch] >= e.Seq {
+			c.fail("%s saw %v of %s after %d of that epoch", s.name, e.Position, s.topic, last[e.Epoch])
+		}
+		last[e.Epoch] = e.Seq
+		if l.has(e.Position) {
+			if e.Seq < canon {
+				c.fail("%s saw %v of %s after %v", s.name, e.Position, s.topic, l.position(canon))
+			}
+			canon = e.Seq
+		}
+	}
+	at, pieces, found := l.chart().path(s.start)
+	if found != Known {
+		c.fail("%s began at %v of %s, which nobody knows any more", s.name, s.start, s.topic)
+		return
+	}
+	for seq := at + 1; seq <= l.head(); seq++ {
+		e := sub(c.entries, s.topic)[l.position(seq)]
+		if _, here := seen[called(e)]; here || slices.ContainsFunc(e.Former, func(p Position) bool {
+			return slices.ContainsFunc(pieces, func(q piece) bool { return q.epoch == p.Epoch && q.from <= p.Seq && p.Seq <= q.to })
+		}) {
+			continue
+		}
+		if c.passedOver(s, e) {
+			c.losses++
+			continue
+		}
+		c.fail("%s never saw %s (%v, formerly %v) of %s; it began at %v and stands at %v on %s", s.name, called(e), e.Position, e.Former, s.topic, s.start, s.place, s.node.name)
+		return
+	}
+}
+
+// twofold says that the event with an origin's id stood at more than one place.
+func (c *checker) twofold(topic, id string) bool {
+	n := 0
+	for _, e := range sub(c.entries, topic) {
+		if e.ID == id {
+			n += 1 + len(e.Former)
+		}
+	}
+	return n > 1
+}
+
+// passedOver says that a client came by an origin's id of an event that both sides of a partition had committed, and that
+// the other event stood before it: nothing tells that the client had it from the other side.
+func (c *checker) passedOver(s *subscriber, e Entry) bool {
+	return slices.ContainsFunc(s.edges, func(x edge) bool {
+		if x.kind != byOriginID || x.at < s.gap {
+			return false
+		}
+		twofold, highest := false, uint64(0)
+		var first Position
+		for p, o := range sub(c.entries, s.topic) {
+			if o.ID == x.id {
+				twofold = twofold || highest > 0 && c.apart(s.topic, p, first)
+				first, highest = p, max(highest, p.Seq)
+			}
+		}
+		before := func(p Position) bool { return p.Seq <= highest }
+		return twofold && (before(e.Position) || slices.ContainsFunc(e.Former, before))
+	})
+}
+
+// apart says that an event was committed at two places neither of which knew of the other.
+func (c *checker) apart(topic string, a, b Position) bool {
+	born := sub(c.born, topic)
+	return a != b && !slices.Contains(born[a], b) && !slices.Contains(born[b], a)
+}
