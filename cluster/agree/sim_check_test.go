@@ -20,7 +20,8 @@ type checker struct {
 	entries  map[string]map[Position]Entry      // as first shown
 	born     map[string]map[Position][]Position // Former when it was first shown
 	evicted  map[string]map[Position]bool
-	promises map[string]Refuse // relay/life/topic -> highest promise
+	named    map[string]map[string][]Position // topic -> origin id -> where it was first shown
+	promises map[string]Refuse                // relay/life/topic -> highest promise
 	claims   map[string]uint64
 	ackLife  map[string]int // topic/epoch/standby -> its life when it last acknowledged
 	notices  map[string]int
@@ -36,8 +37,8 @@ type checker struct {
 func newChecker(w *world) *checker {
 	return &checker{
 		died:  -time.Minute,
-		event: map[string]map[string]Entry{},
-		w:     w, places: map[string]map[Position]string{}, first: map[string]map[string][]*node{},
+		named: map[string]map[string][]Position{}, event: map[string]map[string]Entry{},
+		w: w, places: map[string]map[Position]string{}, first: map[string]map[string][]*node{},
 		lives: map[string]map[string][]int{},
 		acked: map[string]map[string]bool{}, gone: map[string]map[string]int{}, entries: map[string]map[Position]Entry{}, born: map[string]map[Position][]Position{}, evicted: map[string]map[Position]bool{}, lonely: map[string]map[string]bool{}, promises: map[string]Refuse{},
 		claims: map[string]uint64{}, ackLife: map[string]int{}, notices: map[string]int{}, repeats: map[string]int{}, refusals: map[Outcome]int{},
@@ -238,6 +239,9 @@ func (c *checker) shown(n *node, topic string, entries []Entry, held string) {
 		places[e.Position] = called(e)
 		sub(c.entries, topic)[e.Position] = e
 		sub(c.born, topic)[e.Position] = e.Former
+		if e.ID != "" {
+			sub(c.named, topic)[e.ID] = append(sub(c.named, topic)[e.ID], e.Position)
+		}
 		shower, n, t := n.name, n, n.r.topics[topic]
 		for _, o := range c.w.nodes { // an owner that shows its own lost branch still commits without showing
 			if ot := o.topicOf(topic); t.role != owner && t.role != sealed && ot != nil && (ot.role == owner || ot.role == sealed) &&

@@ -182,10 +182,8 @@ func (c *checker) transcript(s *subscriber, l *Log) {
 // twofold says that the event with an origin's id stood at more than one place.
 func (c *checker) twofold(topic, id string) bool {
 	n := 0
-	for _, e := range sub(c.entries, topic) {
-		if e.ID == id {
-			n += 1 + len(e.Former)
-		}
+	for _, p := range sub(c.named, topic)[id] {
+		n += 1 + len(sub(c.entries, topic)[p].Former)
 	}
 	return n > 1
 }
@@ -199,11 +197,9 @@ func (c *checker) passedOver(s *subscriber, e Entry) bool {
 		}
 		twofold, highest := false, uint64(0)
 		var first Position
-		for p, o := range sub(c.entries, s.topic) {
-			if o.ID == x.id {
-				twofold = twofold || highest > 0 && c.apart(s.topic, p, first)
-				first, highest = p, max(highest, p.Seq)
-			}
+		for _, p := range sub(c.named, s.topic)[x.id] {
+			twofold = twofold || highest > 0 && c.apart(s.topic, p, first)
+			first, highest = p, max(highest, p.Seq)
 		}
 		before := func(p Position) bool { return p.Seq <= highest }
 		return twofold && (before(e.Position) || slices.ContainsFunc(e.Former, before))
