@@ -4,6 +4,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -45,18 +46,25 @@ func (s Suite) Run(ctx context.Context) error {
 	table := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
 	defer table.Flush()
 	fmt.Fprintln(table, "case\tmeasured\tmust reach\t")
+	var failed []error
 	for _, c := range slices.Concat(suiteCases, gzipCases) {
 		if !strings.Contains(c.name, s.Filter) {
 			continue
 		}
 		result, err := run.one(ctx, c)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
+			// The others can still be measured.
+			failed = append(failed, fmt.Errorf("%s: %w", c.name, err))
+			fmt.Fprintf(table, "%s\t%v\t\tFAILED\n", c.name, err)
+			continue
 		}
 		run.found[c.name] = result
 		fmt.Fprintf(table, "%s\t%s\n", c.name, c.row(result, run))
 	}
-	return run.http3Rows(ctx, table)
+	return errors.Join(append(failed, run.http3Rows(ctx, table))...)
 }
 
 func (s *suiteRun) one(ctx context.Context, c suiteCase) (*Result, error) {
