@@ -46,6 +46,8 @@ type Members struct {
 	state agree.State
 	alive map[string]Member
 	wake  chan struct{} // capacity 1: alive has changed
+
+	namesake string // address of another relay of this name; empty: not heard of any
 }
 
 const defaultGossipPort = 7946
@@ -69,6 +71,7 @@ func (m *Members) profile() (*memberlist.Config, error) {
 	c.RequireNodeNames = false
 	c.Delegate = &membersDelegate{m}
 	c.Events = &membersEvents{m}
+	c.Conflict = &membersConflict{m}
 	c.Logger = log.New(&gossipLog{m.Log}, "", 0)
 	if len(m.Keys) > 0 {
 		ring, err := memberlist.NewKeyring(m.Keys, m.Keys[0])
@@ -127,6 +130,9 @@ func (m *Members) start(link string) error {
 // run joins the others, again and again, until ctx ends; then it says good-bye.
 func (m *Members) run(ctx context.Context) error {
 	m.join(ctx)
+	if m.starting() && m.suspectsNamesake() { // its good-bye would be taken for the other's
+		return m.list.Shutdown()
+	}
 	if err := m.list.Leave(time.Second); err != nil { // nobody heard it: they will notice
 		m.Log.Debug("leave", "error", err)
 	}
@@ -158,6 +164,12 @@ func (m *Members) Say(s agree.State) error {
 	m.mu.Unlock()
 	m.changed()
 	return m.list.UpdateNode(time.Second)
+}
+
+func (m *Members) starting() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state == agree.Starting
 }
 
 func (m *Members) changed() {

@@ -62,6 +62,7 @@ type Node struct {
 	Linger  time.Duration // a topic that nobody wants is followed on for this long; 0: 30 s
 	Rings   Rings         // must be set
 	Charges Charges       // nil: nobody is told
+	Sources Sources       // nil: no topic is pulled for its subscribers
 	Log     *slog.Logger  // nil: discard
 	Metrics prometheus.Registerer
 	Network Network // nil: the real one
@@ -280,11 +281,23 @@ func (n *Node) run(ctx context.Context, listener net.Listener, end func()) error
 	return errors.Join(errs...)
 }
 
+// settle is how long a relay that starts waits until what it heard at once has been noted.
+const settle = 20 * time.Millisecond
+
 // watch tells the protocol and the links who is here.
 func (n *Node) watch(ctx context.Context) error {
 	for {
+		if n.members.starting() { // whoever is met is met together with a namesake, which must be known first
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(settle):
+			}
+		}
 		alive := n.members.Alive()
-		n.links.want(ctx, alive)
+		if !n.members.starting() || !n.members.suspectsNamesake() { // or its links would take the place of the other's
+			n.links.want(ctx, alive)
+		}
 		view := make([]agree.Member, len(alive))
 		for i, m := range alive {
 			view[i] = m.Member
@@ -299,7 +312,8 @@ func (n *Node) watch(ctx context.Context) error {
 	}
 }
 
-// arrive says that this relay is ready once it has links to those it met; a relay that is ready may be given topics.
+// arrive says that this relay is ready once it has links to those it met; a relay that is ready may be given topics. One
+// whose name is taken never is.
 func (n *Node) arrive(ctx context.Context) error {
 	const meeting, patience = 300 * time.Millisecond, 3 * time.Second
 	began := time.Now()
@@ -308,6 +322,9 @@ func (n *Node) arrive(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(meeting):
+		}
+		if address, found := n.members.findNamesake(); found {
+			return fmt.Errorf("cluster.name: a relay at %s is called %q, too: each needs a name of its own", address, n.Name)
 		}
 		met := len(n.members.Alive()) > 1 || len(n.Join) == 0
 		if met && n.links.whole() || time.Since(began) > patience {
@@ -422,6 +439,8 @@ func (n *Node) carryOut(out agree.Output) {
 			if n.Charges != nil {
 				n.Charges.Audience(d.Topic, d.Wants)
 			}
+		case agree.Wanted, agree.Sourced:
+			n.tellSources(d)
 		case agree.Notice:
 			n.metrics.notice(d.Name)
 			n.Log.Debug("topic", "topic", d.Topic, "event", d.Name, "peer", d.Detail)
