@@ -28,9 +28,9 @@ func (t *topic) recall() {
 }
 
 // admit refuses what comes from a feed that another relay pulls by now, or on a connection that has been replaced; what
-// the origin repeats after a reconnect, in an unbroken run of events that are known; and what a merge brought before this
-// side's own pull. Anything else that is known by its id is a new event.
-func (t *topic) admit(e Entry) (Result, bool) {
+// the origin repeats after a reconnect, in an unbroken run of events that are known; and what a merge, or a former owner of
+// the feed that was further on, brought before this pull. Anything else that is known by its id is a new event.
+func (r *Relay) admit(t *topic, e Entry) (Result, bool) {
 	if e.Feed.Name == "" {
 		return Result{}, false
 	}
@@ -38,10 +38,13 @@ func (t *topic) admit(e Entry) (Result, bool) {
 	if e.Feed.before(p.mark) {
 		return Result{Outcome: Stale, Position: Position{Epoch: p.mark.Epoch}}, true
 	}
+	l := t.target()
 	if p.mark.before(e.Feed) {
+		if p.mark.Epoch != e.Feed.Epoch {
+			t.overtaken(e.Feed, r.now.Add(-2*r.cfg.Patience).UnixMilli())
+		}
 		p = pulling{e.Feed, true}
 	}
-	l := t.target()
 	m, known := l.memos[e.item()]
 	known = known && e.Feed.Named
 	p.repeating = p.repeating && known
@@ -51,6 +54,17 @@ func (t *topic) admit(e Entry) (Result, bool) {
 	}
 	delete(t.early, e.Sum)
 	return Result{Outcome: Duplicate, Position: m.Position, ID: m.ID}, true
+}
+
+// overtaken notes what a former owner of the feed brought lately. After a heal it may have been further on than the one that
+// stays, which then brings the same events in the middle of others that are new here.
+func (t *topic) overtaken(by FeedMark, since int64) {
+	l := t.target()
+	for i := len(l.entries) - 1; i >= 0 && l.entries[i].Commit >= since; i-- {
+		if e := &l.entries[i]; e.Feed.Named && e.Feed.Name == by.Name && e.Feed.Epoch != by.Epoch {
+			t.early[e.Sum] = true
+		}
+	}
 }
 
 // outdated hears that the owner of a topic has seen a later pull of a feed than the one from here. If this relay owns the

@@ -40,6 +40,27 @@ func (r *Relay) Publish(now time.Time, name string, e Entry, ticket uint64) {
 	r.flush()
 }
 
+// next is how many of the queue make the next batch: a part of what a log keeps, so that who reads as fast as events come
+// is not lapped by one of them.
+func (b *outbox) next(lim Limits) int {
+	const part = 4
+	events, bytes := 4096, 1<<20
+	if lim.Events > 0 {
+		events = min(events, max(lim.Events/part, 1))
+	}
+	if lim.Bytes > 0 {
+		bytes = min(bytes, lim.Bytes/part)
+	}
+	n, size := 0, 0
+	for n < min(len(b.queue), events) {
+		if size += b.queue[n].entry.size(); n > 0 && size > bytes {
+			break
+		}
+		n++
+	}
+	return n
+}
+
 // forward brings the next batch to the owner, or finds one.
 func (r *Relay) forward(t *topic) {
 	b := &t.outbox
@@ -57,13 +78,17 @@ func (r *Relay) forward(t *topic) {
 		b.flight = slices.DeleteFunc(b.flight, late)
 		b.to, b.batch = "", 0
 	}
-	b.queue = slices.DeleteFunc(b.queue, late)
+	expired := 0
+	for expired < len(b.queue) && late(b.queue[expired]) {
+		expired++
+	}
+	b.queue = slices.Delete(b.queue, 0, expired)
 	if len(b.flight) == 0 {
 		b.to, b.batch = "", 0
 		if len(b.queue) == 0 {
 			return
 		}
-		n := min(len(b.queue), r.cfg.Batch)
+		n := b.next(r.cfg.Limits)
 		b.flight = slices.Clone(b.queue[:n])
 		b.queue = slices.Delete(b.queue, 0, n)
 	}
@@ -150,7 +175,7 @@ func (r *Relay) order(t *topic, e Entry) Result {
 	if l.head() == 0 && r.cfg.Topics > 0 && len(r.topics) > r.cfg.Topics {
 		return Result{Outcome: Full}
 	}
-	if res, refused := t.admit(e); refused {
+	if res, refused := r.admit(t, e); refused {
 		return res
 	}
 	e.Position = Position{Epoch: t.own.epoch, Seq: l.head() + 1}

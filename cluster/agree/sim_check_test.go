@@ -20,6 +20,7 @@ type checker struct {
 	entries  map[string]map[Position]Entry      // as first shown
 	born     map[string]map[Position][]Position // Former when it was first shown
 	evicted  map[string]map[Position]bool
+	strange  map[string]map[string]bool       // repeated by the origin after something that the topic\'s log had never held
 	named    map[string]map[string][]Position // topic -> origin id -> where it was first shown
 	promises map[string]Refuse                // relay/life/topic -> highest promise
 	claims   map[string]uint64
@@ -36,8 +37,8 @@ type checker struct {
 
 func newChecker(w *world) *checker {
 	return &checker{
-		died:  -time.Minute,
-		named: map[string]map[string][]Position{}, event: map[string]map[string]Entry{},
+		died:    -time.Minute,
+		strange: map[string]map[string]bool{}, named: map[string]map[string][]Position{}, event: map[string]map[string]Entry{},
 		w: w, places: map[string]map[Position]string{}, first: map[string]map[string][]*node{},
 		lives: map[string]map[string][]int{},
 		acked: map[string]map[string]bool{}, gone: map[string]map[string]int{}, entries: map[string]map[Position]Entry{}, born: map[string]map[Position][]Position{}, evicted: map[string]map[Position]bool{}, lonely: map[string]map[string]bool{}, promises: map[string]Refuse{},

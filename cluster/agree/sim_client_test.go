@@ -149,7 +149,8 @@ type subscriber struct {
 type edge struct {
 	at   int
 	kind edgeKind
-	id   string // byOriginID: which
+	id   string // that it came with
+	was  Place
 }
 
 type edgeKind uint8
@@ -162,12 +163,22 @@ const (
 	dropped                    // had seen three branches: a Place has room for two
 )
 
-func (s *subscriber) edge(kind edgeKind) { s.edges = append(s.edges, edge{len(s.seen), kind, s.id}) }
+func (s *subscriber) edge(kind edgeKind) {
+	s.edges = append(s.edges, edge{len(s.seen), kind, s.id, s.place})
+}
 
 // between says whether a client passed an edge between two of its sightings.
 func (s *subscriber) between(i, j int, kind edgeKind) bool {
 	return slices.ContainsFunc(s.edges, func(e edge) bool {
 		return e.kind == kind && i < e.at && e.at <= j && (kind != byOriginID || s.w.check.twofold(s.topic, e.id))
+	})
+}
+
+// revisited says that a client came to a relay which showed a branch that it had seen merged into another, but had not heard
+// of that: of the branch itself the client's place says nothing any more.
+func (s *subscriber) revisited(i, j int, at Position) bool {
+	return slices.ContainsFunc(s.edges, func(e edge) bool {
+		return e.kind == crossed && i < e.at && e.at <= j && e.was.At.Epoch != at.Epoch && e.was.Lost.Epoch != at.Epoch
 	})
 }
 

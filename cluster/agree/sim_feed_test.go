@@ -47,6 +47,7 @@ type puller struct {
 	n    *node
 	mark FeedMark
 	next int // item
+	old  int // items before this one are repeats
 	key  string
 	last time.Duration // when it passed one, or began
 }
@@ -71,6 +72,7 @@ func (p *puller) connect() {
 	w := p.n.w
 	p.mark.Pull++
 	w.origin.pulls++
+	p.old = p.next
 	if w.rng.IntN(2) == 0 {
 		k := min(w.rng.IntN(4), p.next)
 		p.next -= k
@@ -108,6 +110,11 @@ func (p *puller) pass(mark FeedMark) {
 		}
 		switch res.Outcome {
 		case Committed, Duplicate:
+			if res.Outcome == Committed && p.next < p.old {
+				for i := p.next + 1; i < p.old; i++ {
+					w.check.unheard(w.origin.items[i])
+				}
+			}
 			cursor := Entry{Key: p.key + "c", Body: []byte("c" + strconv.Itoa(p.next)), Feed: mark}
 			n.ticket++
 			at := n.ticket
@@ -131,6 +138,9 @@ func (p *puller) pass(mark FeedMark) {
 	}
 	n.input(func() { n.r.Publish(w.time(), it.topic, e, ticket) })
 }
+
+// unheard notes what the origin repeats after an event that was new to the topic's log: no unbroken run of known ids.
+func (c *checker) unheard(it item) { sub(c.strange, it.topic)[it.body] = true }
 
 // feed checks at the end that what the origin sent has been passed on, all of it and once.
 func (c *checker) feed() {

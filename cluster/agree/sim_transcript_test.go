@@ -68,7 +68,7 @@ func (c *checker) finalTopic(topic string) {
 			}
 			continue
 		}
-		if other, twice := at[key]; twice && sub(c.gone, topic)[key] == 0 {
+		if other, twice := at[key]; twice && sub(c.gone, topic)[key] == 0 && !sub(c.strange, topic)[key] {
 			c.fail("%s stands twice in %s: %v and %v", key, topic, l.position(other), l.position(seq))
 		}
 		at[key] = seq
@@ -111,6 +111,7 @@ func (c *checker) forgotten(topic, key string) bool {
 //   - it went on by any origin's id while it carried what it had seen on the other side, which such an id cannot, or
 //   - both sides of a partition committed it on their own, and the client went from one side to the other meanwhile, or
 //   - the ring of the branch that the client came from had let the event go before that branch was merged, or
+//   - the client came back to a branch that it had seen merged, at a relay that had not heard of the merge, or
 //   - the client had seen three sides of two partitions, of which a Place names two.
 func (c *checker) transcript(s *subscriber, l *Log) {
 	if s.state != reading {
@@ -126,7 +127,7 @@ func (c *checker) transcript(s *subscriber, l *Log) {
 		seen[called(e)] = i
 		if twice {
 			switch {
-			case sub(c.gone, s.topic)[called(e)] > 0:
+			case sub(c.gone, s.topic)[called(e)] > 0 || sub(c.strange, s.topic)[called(e)]:
 				c.repeats["died"]++
 			case s.between(j, i, byOriginID):
 				c.repeats["origin id"]++
@@ -136,6 +137,8 @@ func (c *checker) transcript(s *subscriber, l *Log) {
 				c.repeats["both sides"]++
 			case s.between(j, i, crossed) && sub(c.evicted, s.topic)[s.seen[j].Position]:
 				c.repeats["evicted"]++
+			case s.revisited(j, i, e.Position):
+				c.repeats["revisited"]++
 			case s.between(j, i, dropped):
 				c.repeats["three sides"]++
 			default:
