@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"time"
@@ -87,7 +86,7 @@ func (m *membership) explain(err error) error {
 		}
 		return explainAddress(a.key, "-set "+a.key+"=HOST:PORT", a.address, again)
 	}
-	return fmt.Errorf("cluster: %w", err)
+	return err // it names the setting
 }
 
 // leave tells the others that this relay goes, and gives them its topics: in time, or what

@@ -257,3 +257,31 @@ func TestReadyURL(t *testing.T) {
 		}
 	}
 }
+
+// However the demo ends, its relays do not outlive it.
+func TestFleetEndsWithItsParent(t *testing.T) {
+	p, err := startProgram(t.Context(), os.Environ(), t.TempDir(), "demo", "-relays", "2", "-plain", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay := p.url("plain")
+	if resp, err := http.Get(relay + "/"); err != nil {
+		t.Fatalf("%q: %v", p.ready, err)
+	} else {
+		resp.Body.Close()
+	}
+	p.command.Process.Kill()
+	<-p.ended
+	for patience := time.After(15 * time.Second); ; {
+		resp, err := http.Get(relay + "/")
+		if err != nil {
+			return
+		}
+		resp.Body.Close()
+		select {
+		case <-patience:
+			t.Fatal("a relay outlives the demo that was killed")
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}

@@ -5,7 +5,7 @@
 //	freshet run                                        # a relay on http://127.0.0.1:8080
 //	freshet tail scores/match-42                       # follow a topic
 //	freshet publish scores/match-42 '{"score":"1:0"}'  # publish to it
-//	freshet demo                                       # all of it at once, with a page to look at
+//	freshet demo -relays 3                             # all of it at once, with a page to look at
 //
 // # Commands
 //
@@ -37,6 +37,9 @@
 // publish and tail find their relay by -url or FRESHET_URL, else on
 // http://127.0.0.1:8080, and publish sends FRESHET_TOKEN, if set, as bearer token.
 //
+// cluster finds a relay's admin listener by -admin or FRESHET_ADMIN, else on
+// http://127.0.0.1:8081.
+//
 // # Running it
 //
 // A relay says in one line on standard output that it is ready, with its URLs;
@@ -44,7 +47,8 @@
 // metrics and profiles are on the admin listener.
 //
 //   - SIGTERM, SIGINT: stop. The relay is no longer ready, subscribers are told when to
-//     come back and sent away over "drain" at most, and the process exits with 0.
+//     come back and sent away over "drain" at most, and the process exits with 0. One
+//     of a cluster moves the topics that it owns to others meanwhile.
 //     A second one ends the process at once.
 //   - SIGHUP: read the certificate files again, which happens by itself soon after
 //     they change.

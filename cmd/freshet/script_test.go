@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 // TestScripts runs the command line's scripts. Beside testscript's own commands they have
 //
 //	start NAME [flags]     freshet run on free ports; waits for its ready line, and sets
-//	                       NAME (the plain URL), NAME_TLS and NAME_ADMIN
+//	                       NAME (the plain URL), NAME_TLS, NAME_ADMIN and NAME_GOSSIP
 //	signal NAME SIGNAL     sends it a signal
 //	[!] await NAME         waits for its end, which must be with status 0, or not
 //	log NAME REGEXP        waits until its standard error matches
@@ -118,6 +118,7 @@ func scriptStart(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(name, p.url("plain"))
 	ts.Setenv(name+"_TLS", p.url("public"))
 	ts.Setenv(name+"_ADMIN", p.url("admin"))
+	ts.Setenv(name+"_GOSSIP", p.url("gossip"))
 	ts.Value(running{}).(map[string]*program)[name] = p
 }
 
