@@ -196,3 +196,24 @@ func TestCountedKeys(t *testing.T) {
 		t.Errorf("the last id of the key is %q, want that of event 5", got)
 	}
 }
+
+// Events that are counted under a key are many: the books on them are bounded, and their number is known all the same.
+func TestCountedMemosAreBounded(t *testing.T) {
+	l := newLog()
+	l.begin(1)
+	now := time.UnixMilli(1000)
+	const events = 3 * innerMemos
+	for seq := uint64(1); seq <= events; seq++ {
+		l.append(Entry{Position: Position{Epoch: 1, Seq: seq}, Key: "k", Number: seq, Commit: 1000})
+		l.visible = seq
+		l.trim(Limits{Events: 100}, now, time.Hour)
+	}
+	if n := len(l.memos); n > innerMemos+200 {
+		t.Errorf("%d memos after %d events", n, events)
+	}
+	for _, number := range []uint64{1, events} {
+		if res, known := l.published(Entry{Key: "k", Number: number}); !known || res.Outcome == Committed || res.Count != events {
+			t.Errorf("event %d is not known: %+v", number, res)
+		}
+	}
+}

@@ -244,8 +244,7 @@ func (l *Log) forgotten() []Memo {
 func (l *Log) trim(lim Limits, now time.Time, keyAge time.Duration) (dropped int) {
 	for len(l.entries) > 0 && l.base < l.visible {
 		e := &l.entries[0]
-		if !(lim.Events > 0 && len(l.entries) > lim.Events || lim.Bytes > 0 && l.bytes > lim.Bytes && len(l.entries) > 1 ||
-			lim.Age > 0 && now.Sub(time.UnixMilli(e.Commit)) > lim.Age) {
+		if !l.full(lim) && !(lim.Age > 0 && now.Sub(time.UnixMilli(e.Commit)) > lim.Age) {
 			break
 		}
 		l.evict()
@@ -253,6 +252,11 @@ func (l *Log) trim(lim Limits, now time.Time, keyAge time.Duration) (dropped int
 	}
 	l.forget(lim.Keys, now, keyAge)
 	return dropped
+}
+
+// full says that there is more than the limits on number and size allow.
+func (l *Log) full(lim Limits) bool {
+	return lim.Events > 0 && len(l.entries) > lim.Events || lim.Bytes > 0 && l.bytes > lim.Bytes && len(l.entries) > 1
 }
 
 // evict drops the oldest entry.

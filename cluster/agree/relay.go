@@ -22,8 +22,7 @@ type Config struct {
 	KeyAge   time.Duration // publish keys are remembered at least this long; 2 min
 	Pause    time.Duration // between two attempts of anything; 100 ms
 	Moves    int           // topics that may be on the move from here at once; 8
-	Batch    int           // publishes forwarded at once; 512
-	Queue    int           // publishes that may wait here per topic; 4096
+	Queue    int           // publishes that may wait here per topic; 65536
 	Topics   int           // topics held here, above which no event is taken for a new one; 0: no bound
 	Forget   time.Duration // a topic that nobody wants and nothing comes to is forgotten after this; 24 h
 	Ended    time.Duration // an ended topic is known as such for this long; 1 h
@@ -90,11 +89,8 @@ func New(cfg Config) *Relay {
 	if cfg.Moves == 0 {
 		cfg.Moves = 8
 	}
-	if cfg.Batch == 0 {
-		cfg.Batch = 512
-	}
 	if cfg.Queue == 0 {
-		cfg.Queue = 4096
+		cfg.Queue = 1 << 16
 	}
 	return &Relay{
 		cfg:    cfg,

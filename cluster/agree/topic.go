@@ -289,6 +289,9 @@ func (r *Relay) reveal(t *topic, upTo uint64) {
 		r.decide(show)
 	}
 	l.visible, t.quiet = upTo, r.now
+	if l.full(r.cfg.Limits) { // followers first: what goes now they could not be sent any more
+		r.feedChildren(t)
+	}
 	l.trim(r.cfg.Limits, r.now, r.cfg.KeyAge)
 	t.mark(r)
 }
