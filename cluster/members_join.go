@@ -72,11 +72,31 @@ func (m *Members) join(ctx context.Context) {
 			wait = joinSoon
 		}
 		m.knock(ctx, strangers)
-		wait += rand.N(wait / 4) // so that relays started together do not knock together
+		if !m.rest(ctx, wait+rand.N(wait/4)) { // so that relays started together do not knock together
+			return
+		}
+	}
+}
+
+// rest waits, for less if somebody is missing who was here when it began; false: ctx has ended.
+func (m *Members) rest(ctx context.Context, wait time.Duration) bool {
+	over := time.NewTimer(wait)
+	defer over.Stop()
+	look := time.NewTicker(joinSoon)
+	defer look.Stop()
+	most := 0
+	for {
+		here := len(m.Alive())
+		if here < most {
+			return true
+		}
+		most = here
 		select {
 		case <-ctx.Done():
-			return
-		case <-time.After(wait):
+			return false
+		case <-over.C:
+			return true
+		case <-look.C:
 		}
 	}
 }
