@@ -224,9 +224,13 @@ func (r *run) subscribe(ctx context.Context) error {
 			}
 		})
 	}
+	var lagging error
 	for i := range r.Connections {
 		if i%64 == 0 {
 			r.progress("connecting %d of %d", r.connected.Load(), r.Connections)
+		}
+		if lagging = r.keepUp(ctx, i); lagging != nil {
+			break
 		}
 		select {
 		case work <- i:
@@ -244,8 +248,23 @@ func (r *run) subscribe(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if lagging != nil {
+		return lagging
+	}
 	streams := uint64(r.Connections * r.Streams)
 	return r.await(ctx, "streams open", streams, func(t *tally) uint64 { return t.opened })
+}
+
+// mostUnopened is how many streams may be on their way: with more at once, a relay gives up on connections that it has had
+// no time for.
+const mostUnopened = 50_000
+
+// keepUp waits until the relay has opened most streams of the connections so far.
+func (r *run) keepUp(ctx context.Context, connections int) error {
+	if connections%16 != 0 || connections*r.Streams <= mostUnopened {
+		return nil
+	}
+	return r.await(ctx, "streams open", uint64(connections*r.Streams-mostUnopened), func(t *tally) uint64 { return t.opened })
 }
 
 func (r *run) connect(i int) {

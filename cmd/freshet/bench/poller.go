@@ -101,11 +101,36 @@ func dialSocket(local netip.Addr, remote netip.AddrPort) (*socket, error) {
 			return nil, fmt.Errorf("bind %v: %w", local, err)
 		}
 	}
-	if err := unix.Connect(descriptor, sockaddr(remote)); err != nil {
+	err = unix.Connect(descriptor, sockaddr(remote))
+	if err == unix.EINTR {
+		err = connected(descriptor)
+	}
+	if err != nil {
 		s.Close()
 		return nil, fmt.Errorf("connect %v: %w", remote, err)
 	}
 	return s, nil
+}
+
+// connected waits for a connect that a signal interrupted: it goes on by itself, and must not be called again.
+func connected(descriptor int) error {
+	ready := []unix.PollFd{{Fd: int32(descriptor), Events: unix.POLLOUT}}
+	for end := time.Now().Add(dialTimeout); ; {
+		n, err := unix.Poll(ready, int(time.Until(end)/time.Millisecond))
+		switch {
+		case err == unix.EINTR && time.Now().Before(end):
+			continue
+		case err != nil:
+			return err
+		case n == 0:
+			return unix.ETIMEDOUT
+		}
+		code, err := unix.GetsockoptInt(descriptor, unix.SOL_SOCKET, unix.SO_ERROR)
+		if err == nil && code != 0 {
+			err = unix.Errno(code)
+		}
+		return err
+	}
 }
 
 func sockaddr(a netip.AddrPort) unix.Sockaddr {

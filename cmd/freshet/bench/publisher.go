@@ -19,7 +19,8 @@ type publisher struct {
 	size      int
 	lifelike  bool
 	burst     int
-	only      int // the topic that all events go to; < 0: every topic in turn
+	only      int          // the topic that all events go to; < 0: every topic in turn
+	settle    func() error // called before each event is sent; nil: nothing
 	due       []dueTimes
 	bodies    []*io.PipeWriter // one a topic, or none
 	posts     *poster          // for many topics, instead of bodies
@@ -99,6 +100,12 @@ func (p *publisher) publish(ctx context.Context, duration time.Duration, tick fu
 				return ctx.Err()
 			case <-time.After(wait):
 			}
+		}
+		if p.settle != nil {
+			if err := p.settle(); err != nil {
+				return err
+			}
+			due = time.Now() // who waits for the last is not late
 		}
 		if err := p.send(due, p.burst); err != nil {
 			return err
