@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -304,4 +306,54 @@ func TestEarlyData(t *testing.T) {
 		time.Sleep(time.Minute)
 		p.Stop()
 	})
+}
+
+// Many whose handshakes end at once, before anybody accepts the first of them, are all served: quic-go by itself has
+// room for 32 and refuses the others.
+func TestBurst(t *testing.T) {
+	const clients = 100 // from 128 on they have to prove their address, which spreads them
+	var arrived atomic.Int32
+	gate := make(chan struct{})
+	p := serve(t, nil, func(s *Server) {
+		s.AddressShare = 1
+		s.TLS.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			arrived.Add(1)
+			<-gate
+			return nil, nil
+		}
+	})
+	socket := &quic.Transport{Conn: listen(t, "127.0.0.1:0")}
+	defer socket.Conn.Close()
+	defer socket.Close()
+	var dialed, served sync.WaitGroup
+	accept := make(chan struct{})
+	for range clients {
+		dialed.Add(1)
+		served.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			q, err := socket.Dial(ctx, p.addr, p.clientTLS(), nil)
+			dialed.Done()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer q.CloseWithError(0x100, "")
+			<-accept
+			c := &client{t: t, conn: q, http: newClientConn(q), url: "https://localhost"}
+			res, err := c.do(ctx, http.MethodGet, "/", nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			res.Body.Close()
+		})
+	}
+	within(t, "all have come", func() bool { return arrived.Load() == clients })
+	p.admission.mu.Lock() // whoever accepts one waits
+	close(gate)
+	dialed.Wait()
+	p.admission.mu.Unlock()
+	close(accept)
+	served.Wait()
 }

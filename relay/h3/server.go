@@ -268,24 +268,33 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
-// accept starts a transport's goroutine. s.mu is held.
+// acceptors is how many goroutines wait for connections, at most. quic-go refuses a connection whose handshake
+// is done when 32 wait to be accepted, which happens in no time when many come to a busy machine. One that
+// finds a goroutine waiting is taken at once, whenever that will run.
+const acceptors = 512
+
+// accept starts a transport's goroutines. s.mu is held.
 func (s *Server) accept(t *transport) {
-	s.accepting.Go(func() {
-		for {
-			q, err := t.listener.Accept(s.acceptCtx)
-			if err == nil {
-				s.open(q) // also while draining: what is not taken would stay in quic-go's queue
-				continue
-			}
-			if s.acceptCtx.Err() == nil {
-				select {
-				case s.failed <- fmt.Errorf("accept QUIC connections on %s: %w", t.packets.LocalAddr(), err):
-				default:
-				}
-			}
-			return
+	for range min(acceptors, s.Handshakes) {
+		s.accepting.Go(func() { s.acceptFrom(t) })
+	}
+}
+
+func (s *Server) acceptFrom(t *transport) {
+	for {
+		q, err := t.listener.Accept(s.acceptCtx)
+		if err == nil {
+			s.open(q) // also while draining: what is not taken would stay in quic-go's queue
+			continue
 		}
-	})
+		if s.acceptCtx.Err() == nil {
+			select {
+			case s.failed <- fmt.Errorf("accept QUIC connections on %s: %w", t.packets.LocalAddr(), err):
+			default:
+			}
+		}
+		return
+	}
 }
 
 // drain lets everything end by itself until the time is over, and then ends it.
