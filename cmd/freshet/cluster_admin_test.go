@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,15 +17,27 @@ import (
 	"freshet/relay"
 )
 
-// startMember runs a relay of the cluster that a test is, and returns it once it has joined.
-func startMember(t *testing.T, name string, change func(*config.Config)) *service {
-	t.Helper()
+// testMember is a relay of the cluster that a test is.
+type testMember struct {
+	*service
+	stop func() // ends it, and wants a clean end
+}
+
+// memberConfig is the configuration of one.
+func memberConfig(t *testing.T, name string) *config.Config {
 	c := config.Default()
 	c.Listen.Plain, c.Listen.Admin = "127.0.0.1:0", "127.0.0.1:0"
 	c.Drain = 2 * time.Second
 	c.Cluster.Name, c.Cluster.Label = name, t.Name()
 	c.Cluster.Gossip, c.Cluster.Links = "127.0.0.1:0", "127.0.0.1:0"
 	c.Cluster.Key = []string{config.FormatKey([32]byte{1, 2, 3})}
+	return c
+}
+
+// startMember runs one until the test ends, and returns it once it has joined.
+func startMember(t *testing.T, name string, change func(*config.Config)) *testMember {
+	t.Helper()
+	c := memberConfig(t, name)
 	if change != nil {
 		change(c)
 	}
@@ -37,22 +50,29 @@ func startMember(t *testing.T, name string, change func(*config.Config)) *servic
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
+	m := &testMember{service: s, stop: sync.OnceFunc(func() {
 		stop()
 		if err := <-done; err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-	})
+	})}
+	t.Cleanup(m.stop)
 	select {
 	case <-ready:
 	case err := <-done:
 		done <- err
 		t.Fatalf("%s ends before it is ready: %v", name, err)
 	}
-	return s
+	return m
 }
 
-// admin asks the relay's admin listener.
+// invites makes another join this one.
+func (m *testMember) invites(t *testing.T) func(*config.Config) {
+	gossip, _ := m.member.addresses(t.Context())
+	return func(c *config.Config) { c.Cluster.Join = []string{gossip} }
+}
+
+// testAdmin asks the relay's admin listener.
 func (s *service) testAdmin(t *testing.T, path string) (status int, kind, body string) {
 	t.Helper()
 	resp, err := http.Get(listenerURL("http", s.listeners.admin) + path)
@@ -68,10 +88,11 @@ func (s *service) testAdmin(t *testing.T, path string) (status int, kind, body s
 }
 
 func TestClusterPages(t *testing.T) {
+	t.Parallel()
 	a := startMember(t, "a", nil)
 	gossip, _ := a.member.addresses(t.Context())
 	b := startMember(t, "b", func(c *config.Config) { c.Cluster.Join, c.Cluster.Region = []string{gossip}, "north" })
-	for _, s := range []*service{a, b} {
+	for _, s := range []*testMember{a, b} {
 		var shown cluster.Status
 		for deadline := time.Now().Add(10 * time.Second); ; {
 			code, kind, body := s.testAdmin(t, "/cluster")
@@ -148,6 +169,7 @@ func TestClusterPagesOfARelayAlone(t *testing.T) {
 
 // An address that is taken ends the process, and the line says which setting it is.
 func TestClusterAddressInUse(t *testing.T) {
+	t.Parallel()
 	a := startMember(t, "a", nil)
 	gossip, links := a.member.addresses(t.Context())
 	for _, c := range []struct{ key, gossip, links, want string }{
