@@ -62,6 +62,7 @@ type Node struct {
 	Linger  time.Duration // a topic that nobody wants is followed on for this long; 0: 30 s
 	Rings   Rings         // must be set
 	Charges Charges       // nil: nobody is told
+	Sources Sources       // nil: no topic is pulled for its subscribers
 	Log     *slog.Logger  // nil: discard
 	Metrics prometheus.Registerer
 	Network Network // nil: the real one
@@ -438,6 +439,8 @@ func (n *Node) carryOut(out agree.Output) {
 			if n.Charges != nil {
 				n.Charges.Audience(d.Topic, d.Wants)
 			}
+		case agree.Wanted, agree.Sourced:
+			n.tellSources(d)
 		case agree.Notice:
 			n.metrics.notice(d.Name)
 			n.Log.Debug("topic", "topic", d.Topic, "event", d.Name, "peer", d.Detail)

@@ -178,6 +178,8 @@ var codes = [...]code{
 	}),
 	27: codeOf(func(c *coder, m *Released) { c.topic(&m.Topic) }),
 	28: codeOf(func(c *coder, m *Forgotten) { c.topic(&m.Topic); c.number(&m.Epoch) }),
+	29: codeOf(func(c *coder, m *Want) { c.topic(&m.Topic); c.text(&m.ID); c.flag(&m.Known); c.flag(&m.Over) }),
+	30: codeOf(func(c *coder, m *Sourced) { c.topic(&m.Topic); c.number(&m.Status) }),
 }
 
 // coder writes to the end of buf, or reads it from at on.
@@ -301,7 +303,7 @@ func (c *coder) lineage(l *Lineage) { list(c, (*[]Span)(l), (*coder).span) }
 
 func (c *coder) branch(b *Branch) { c.number(&b.Epoch); c.number(&b.First); c.position(&b.After) }
 
-func (c *coder) note(n *Note) { c.alias(&n.Alias); c.branch(&n.Branch) }
+func (c *coder) note(n *Note) { c.alias(&n.Alias); c.branch(&n.Branch); c.text(&n.Recalled) }
 
 func (c *coder) memo(m *Memo) {
 	c.text(&m.Key)

@@ -33,12 +33,15 @@ type Log struct {
 
 	notes    []Note // learned after the entries they are about, for those who replicate this log
 	noteBase int    // notes forgotten from the front
+
+	recalled string // the origin's id of what came before the first entry; empty: not known
 }
 
-// Note is an alias or a lost branch that the log learned.
+// Note is an alias or a lost branch that the log learned, or what came before it.
 type Note struct {
-	Alias  Alias
-	Branch Branch // if Branch.Epoch is not zero
+	Alias    Alias
+	Branch   Branch // if Branch.Epoch is not zero
+	Recalled string // if not empty
 }
 
 // remembered is a memo as it stood in the order of forgetting; its Memo may have been renewed since.
@@ -204,6 +207,9 @@ func (l *Log) allNotes(seq uint64) []Note {
 	for _, b := range l.lost {
 		notes = append(notes, Note{Branch: b})
 	}
+	if l.recalled != "" {
+		notes = append(notes, Note{Recalled: l.recalled})
+	}
 	if len(l.former) == 0 {
 		return notes
 	}
@@ -220,9 +226,12 @@ func (l *Log) allNotes(seq uint64) []Note {
 // apply takes notes of a peer's log. It says whether an entry learned where else it stood.
 func (l *Log) apply(notes []Note) (placed bool) {
 	for _, n := range notes {
-		if n.Branch.Epoch != 0 {
+		switch {
+		case n.Branch.Epoch != 0:
 			l.lose(n.Branch)
-		} else {
+		case n.Recalled != "":
+			l.recall(n.Recalled)
+		default:
 			placed = l.alias(n.Alias.Seq, n.Alias.Former) || placed
 		}
 	}
@@ -310,7 +319,7 @@ func (l *Log) prefix(seq uint64, spans Lineage) *Log {
 	for _, e := range l.after(c.base, seq) {
 		c.append(e)
 	}
-	c.visible = min(l.visible, seq)
+	c.visible, c.recalled = min(l.visible, seq), l.recalled
 	c.lost = slices.DeleteFunc(slices.Clone(l.lost), func(b Branch) bool { return spans.find(b.Epoch) >= 0 })
 	return c
 }
@@ -318,7 +327,7 @@ func (l *Log) prefix(seq uint64, spans Lineage) *Log {
 // restart empties the log so that it goes on after base: the peer no longer has what came before.
 func (l *Log) restart(base uint64, spans Lineage) {
 	fresh := newLog()
-	fresh.base, fresh.visible = base, base
+	fresh.base, fresh.visible, fresh.recalled = base, base, l.recalled
 	fresh.spans = slices.Clone(spans.upTo(base))
 	fresh.lost = l.lost
 	for _, k := range l.keys {

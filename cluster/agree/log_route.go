@@ -67,6 +67,12 @@ func (l *Log) routeID(id string) Route {
 	if seq, known := l.ids[id]; known && id != "" {
 		return l.routeOrigin(seq)
 	}
+	if id != "" && id == l.recalled {
+		if l.base > 0 {
+			return Route{Found: Evicted}
+		}
+		return Route{}
+	}
 	p, err := ringbuf.ParsePlace(id)
 	if err != nil {
 		return Route{Found: Unknown}

@@ -208,6 +208,10 @@ func (r *Relay) Receive(now time.Time, from string, m Message) {
 		r.onWhere(t, from, m)
 	case There:
 		r.onThere(t, from, m)
+	case Want:
+		r.onWant(t, from, m)
+	case Sourced:
+		r.onSourced(t, from, m)
 	}
 	r.reconcile(t)
 	r.flush()

@@ -64,6 +64,8 @@ type topic struct {
 	feeds    map[string]pulling // as the owner: see feed.go
 	early    map[uint64]bool    // as the owner: Sum of what a merge brought before the feed's pull
 	audience bool
+	want     wanting         // see source.go
+	wishes   map[string]Want // as the owner: what other relays, and this one, want since last told
 }
 
 // topic finds or begins a topic.
@@ -93,7 +95,7 @@ func (t *topic) target() *Log {
 
 // wanted says whether anybody here or below needs the topic's events.
 func (t *topic) wanted() bool {
-	return t.open || t.pinned || len(t.children)+len(t.waiting)+len(t.resumes)+len(t.askers) > 0 || t.coming != nil
+	return t.open || t.pinned || t.want.on || len(t.children)+len(t.waiting)+len(t.resumes)+len(t.askers) > 0 || t.coming != nil
 }
 
 // Open says that there are local subscribers (or, with pin, that this relay itself wants the topic).
@@ -182,6 +184,7 @@ func (r *Relay) announce(t *topic) {
 		t.audience = wants
 		r.decide(Audience{t.name, wants})
 	}
+	r.pursue(t)
 }
 
 // whole says that the log here is everything that its parent or owner had: ids can be looked up in it.
@@ -373,6 +376,9 @@ func (r *Relay) relinked(t *topic, name string) {
 	}
 	if t.offer.to == name {
 		t.offer.to = ""
+	}
+	if t.want.to == name {
+		t.want.to = ""
 	}
 	if t.outbox.to == name {
 		t.outbox.to = ""
