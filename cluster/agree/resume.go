@@ -53,7 +53,10 @@ func (r *Relay) settleResume(t *topic, s *resume) (Route, bool) {
 	case !whole:
 		s.reach = time.Time{}
 	case s.reach.IsZero():
-		s.reach = r.now.Add(r.cfg.Reach)
+		if s.reach = r.calm(); s.reach.Before(r.now) {
+			s.reach = r.now
+		}
+		s.reach = s.reach.Add(r.cfg.Reach)
 	}
 	route, late := t.routeID(s.id), !r.now.Before(s.until) || !s.reach.IsZero() && !r.now.Before(s.reach)
 	switch {
@@ -100,9 +103,22 @@ func (r *Relay) settleResume(t *topic, s *resume) (Route, bool) {
 	return Route{}, false
 }
 
-// settled says that the log has been whole for as long as a resume waits: right after a heal, what is unknown may be about
-// to be merged.
-func (r *Relay) settled(t *topic) bool { return !r.now.Before(t.settled.Add(r.cfg.Reach)) }
+// settled says that the log has been whole for as long as a resume waits, and nobody came into view meanwhile: right after
+// a heal, what is unknown may be about to be merged.
+func (r *Relay) settled(t *topic) bool {
+	return !r.now.Before(t.settled.Add(r.cfg.Reach)) && !r.now.Before(r.calm().Add(r.cfg.Reach))
+}
+
+// calm is when the last relay that came into view has settled. Two sides of a partition see one another before their
+// owners meet, and until then each knows nothing of the other's events.
+func (r *Relay) calm() (at time.Time) {
+	for name, since := range r.since {
+		if settled := since.Add(r.cfg.Settle); name != r.cfg.Name && settled.After(at) {
+			at = settled
+		}
+	}
+	return at
+}
 
 // routeID finds the way in the log that is shown. While that is a branch that lost, a client may come from the canonical
 // log: it has seen there what was merged of this branch.
