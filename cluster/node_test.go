@@ -78,7 +78,7 @@ func (s *shelf) Opened(topic string, _ agree.Position) { s.change(func() { s.ope
 func (s *shelf) Forget(topic string)                   { s.change(func() { delete(s.opened, topic) }) }
 
 // wait waits until ok, which is asked after every change.
-func (s *shelf) wait(t *testing.T, what string, ok func() bool) {
+func (s *shelf) wait(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	timeout := time.After(20 * time.Second)
 	for {
@@ -106,7 +106,7 @@ type relay struct {
 
 // testCluster is relays on one network: the real one, on loopback, if net is nil.
 type testCluster struct {
-	t      *testing.T
+	t      testing.TB
 	net    *faultnet.Network
 	relays []*relay
 	keys   [][]byte
@@ -121,7 +121,7 @@ func onNetwork(t *testing.T, n int, test func(t *testing.T, c *testCluster)) {
 	})
 }
 
-func newCluster(t *testing.T, network *faultnet.Network, n int) *testCluster {
+func newCluster(t testing.TB, network *faultnet.Network, n int) *testCluster {
 	t.Helper()
 	c := &testCluster{t: t, net: network, keys: [][]byte{bytes.Repeat([]byte{7}, 32)}}
 	for i := range n {
@@ -171,7 +171,7 @@ func (c *testCluster) add(name string, set ...func(*Node)) *relay {
 }
 
 // waitMembers waits until a relay sees n relays that are ready and linked.
-func (r *relay) waitMembers(t *testing.T, n int) {
+func (r *relay) waitMembers(t testing.TB, n int) {
 	t.Helper()
 	deadline := time.Now().Add(15 * time.Second)
 	for {
@@ -265,6 +265,16 @@ func TestNodesDeliver(t *testing.T) {
 	if err := c.relays[0].publish(t.Context(), "t", "late"); err == nil || !strings.Contains(err.Error(), "ended") {
 		t.Errorf("publish to an ended topic: %v", err)
 	}
+}
+
+// TestAlone: nobody is to be asked, and so the first event of a topic is committed in no time.
+func TestAlone(t *testing.T) {
+	onNetwork(t, 1, func(t *testing.T, c *testCluster) {
+		began := time.Now()
+		if err := c.relays[0].publish(t.Context(), "t", "first"); err != nil || time.Since(began) > 0 {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+	})
 }
 
 // owner waits until a relay knows who owns the topic, and returns that one.

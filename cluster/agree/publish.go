@@ -127,6 +127,10 @@ func (r *Relay) forward(t *topic) {
 		if t.up.parent == "" {
 			r.run(t)
 		}
+		if t.role == owner { // at once, since nobody else is here to be asked
+			r.forward(t)
+			return
+		}
 		r.in(t, r.cfg.Pause)
 	default:
 		r.ticket++
