@@ -172,7 +172,7 @@ func (p *deflated) fill(r *Ring, v *view, first, last uint64, patience <-chan ti
 		s, i := v.entry(first)
 		skip -= s.stop(i) - s.start(i)
 	}
-	seq, stop := p.missing(first, last)
+	seq, _ := p.missing(first, last)
 	if seq > last {
 		return // and nobody is waited for
 	}
@@ -187,7 +187,11 @@ func (p *deflated) fill(r *Ring, v *view, first, last uint64, patience <-chan ti
 		return
 	}
 	defer func() { <-p.deflater.fillers }()
-	for seq, stop = p.missing(seq, last); seq <= last; seq, stop = p.missing(seq, last) {
+	for {
+		var stop uint64
+		if seq, stop = p.missing(seq, last); seq > last {
+			return
+		}
 		select {
 		case <-patience:
 			p.hurry(seq, last)
