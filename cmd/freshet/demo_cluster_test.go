@@ -101,6 +101,13 @@ func TestDemoSurvivesItsOwner(t *testing.T) {
 	if err := chromedp.Do(ctx, chromedp.Navigate(url)); err != nil {
 		t.Fatal(err)
 	}
+	resp, err := http.Post(url+"events/mine/first", "text/plain", strings.NewReader("hello")) // as one would with curl
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.Body.Close(); resp.StatusCode != http.StatusCreated {
+		t.Errorf("publish through the front: %s", resp.Status)
+	}
 	for round := range 2 {
 		before := waitPage(t, ctx, "all relays are there", clusterPage.allLive)
 		for tries := 0; round == 1 && !before.servedByOwner(); tries++ {

@@ -74,7 +74,7 @@ func newFleet(n int, settings *settingFlags, t *terminal) (*fleet, error) {
 	f := &fleet{ready: make(chan struct{})}
 	for i := range n {
 		name := fmt.Sprint("r", i+1)
-		args := []string{"run", "-until-stdin-ends", "-set", "drain=1s", "-set", "log.level=warn"}
+		args := []string{"run", "-until-stdin-ends", "-set", "drain=1s", "-set", "log.level=error"}
 		if settings.file != "" {
 			args = append(args, "-config", settings.file)
 		}
