@@ -138,7 +138,11 @@ func TestDeflatedIsTheText(t *testing.T) {
 			"join": func(t *rapid.T) {
 				i := rapid.IntRange(0, len(rings)-1).Draw(t, "ring")
 				f := &deflateReader{at: rings[i].Last(rapid.IntRange(0, 60).Draw(t, "last"))}
-				rings[i].StartDeflated(d, f.at, nil)
+				patience := over()
+				if rapid.Bool().Draw(t, "patient") {
+					patience = nil
+				}
+				rings[i].StartDeflated(d, f.at, patience)
 				readers[i] = append(readers[i], f)
 			},
 			"leave": func(t *rapid.T) {
