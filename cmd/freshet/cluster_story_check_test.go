@@ -21,7 +21,7 @@ const most = 5
 // conclude waits until every watcher has all that was acknowledged and one event more, published when all posters were
 // done; then it ends the watchers and reads their transcripts.
 //
-// Every watcher began at the beginning, and had no gap.
+// Every watcher began at the beginning, or with an id, and had no gap.
 func conclude(t testing.TB, posters []*poster, watchers []*watcher) *verdict {
 	t.Helper()
 	v := &verdict{t, posters, watchers}
@@ -53,12 +53,14 @@ func (v *verdict) awaitAll(w *watcher) {
 	missing := map[string]bool{}
 	for _, p := range v.posters {
 		for _, r := range p.acks() {
-			missing[fmt.Sprint(p.name, " ", r.number)] = true
+			if event := fmt.Sprint(p.name, " ", r.number); !w.saw[event] {
+				missing[event] = true
+			}
 		}
 	}
 	read := 0
 	defer func() {
-		if v.t.Failed() {
+		if len(missing) > 0 {
 			v.t.Logf("%s lacks %d acknowledged events: %v", w.name, len(missing), few(missing))
 		}
 	}()
@@ -94,6 +96,9 @@ func (v *verdict) once(w *watcher) {
 			continue
 		}
 		first[d.event()] = d
+		if w.saw[d.event()] {
+			v.t.Errorf("%s came with an id after %s, and got it again", w.name, d.event())
+		}
 	}
 }
 
@@ -157,6 +162,16 @@ func (v *verdict) sameOrder(watchers []*watcher, counts func(delivery) bool) {
 			}
 		}
 	}
+}
+
+// still are the subscribers that do not hop.
+func (v *verdict) still() (list []*watcher) {
+	for _, w := range v.watchers {
+		if w.hop == 0 {
+			list = append(list, w)
+		}
+	}
+	return list
 }
 
 // acknowledged counts them, and those of them that had been committed by an attempt that seemed to fail.

@@ -178,10 +178,16 @@ func (p *poster) awaitAcked(count int) {
 	}
 }
 
-// awaitMore waits for so many more acknowledgements from now on.
-func (p *poster) awaitMore(count int) {
-	p.t.Helper()
-	p.awaitAcked(len(p.acks()) + count)
+// awaitMore waits until each of them has so many more acknowledgements than now.
+func awaitMore(count int, posters ...*poster) {
+	before := make([]int, len(posters))
+	for i, p := range posters {
+		p.t.Helper()
+		before[i] = len(p.acks())
+	}
+	for i, p := range posters {
+		p.awaitAcked(before[i] + count)
+	}
 }
 
 // finish has it stop when what it is about is acknowledged.

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"freshet/cluster"
+	"freshet/cluster/agree"
 	"freshet/cluster/faultnet"
 	"freshet/cmd/freshet/config"
 )
@@ -340,6 +341,13 @@ func (s standing) topic(name string) (status cluster.TopicStatus, ok bool) {
 	return status, ok
 }
 
+// counts are the topics of which it is something.
+func (s standing) counts() agree.Counts {
+	var status cluster.Status
+	s.ask("/cluster", &status)
+	return status.Topics
+}
+
 // count sums a metric over those of its series that have all these labels, written name="value".
 func (s standing) count(metric string, labels ...string) (sum float64) {
 	res, err := adminTransport.Get(s.admin + "/metrics")
@@ -392,7 +400,13 @@ func awaitOwner(t testing.TB, topic string, among []standing) (owner, standby st
 // eventually waits until something is so; it also says how it is.
 func eventually(t testing.TB, what string, ok func() (string, bool)) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	began := time.Now()
+	defer func() {
+		if took := time.Since(began); took > time.Second {
+			t.Logf("%s after %v", what, took)
+		}
+	}()
+	deadline := began.Add(patience)
 	for {
 		said, done := ok()
 		if done {

@@ -48,9 +48,7 @@ func TestClusterStoryOwnerKilled(t *testing.T) {
 	posters[0].awaitAcked(100)
 	dying, standby := s.owner("match")
 	dying.kill()
-	for _, p := range posters {
-		p.awaitMore(200)
-	}
+	awaitMore(200, posters...)
 	owner, _ := s.owner("match")
 	conclude(t, posters, watchers).inOrder().oneOrder().tell()
 	if owner != standby {

@@ -65,10 +65,11 @@ type watcher struct {
 	name   string
 	topic  string
 	manner manner
-	from   string        // where it begins, "oldest" unless told otherwise
-	where  func() string // URL of the relay to go to now
-	home   string        // name of the relay that it comes back to, if there is one
-	hop    time.Duration // if not 0, it leaves each stream after this long and goes elsewhere
+	from   string          // where it begins, "oldest" unless told otherwise
+	where  func() string   // URL of the relay to go to now
+	home   string          // name of the relay that it comes back to, if there is one
+	saw    map[string]bool // events before the id that it begins with: it must not get them
+	hop    time.Duration   // if not 0, it leaves each stream after this long and goes elsewhere
 	stop   context.CancelFunc
 	over   chan struct{}
 
@@ -82,6 +83,7 @@ type watcher struct {
 	failed  map[string]int // streams that ended, by how
 	end     string         // how the topic ended for it
 	live    bool           // it has a stream now
+	relay   string         // by URL, of the last stream
 }
 
 // watch has a subscriber come; each of set may change it first.
@@ -165,6 +167,20 @@ func (w *watcher) awaitMore(count int) {
 		}
 		return len(w.got) >= before+count
 	})
+}
+
+// eventsTo are the events up to one that it got.
+func (w *watcher) eventsTo(last delivery) map[string]bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	set := map[string]bool{}
+	for _, d := range w.got {
+		set[d.event()] = true
+		if d == last {
+			break
+		}
+	}
+	return set
 }
 
 func (w *watcher) String() string {
@@ -299,7 +315,7 @@ func (w *watcher) take(e sse.Event, relay string, uncompressed bool, opened func
 		switch e.Type {
 		case sse.TypeOpen:
 			w.opened++
-			w.live = true
+			w.live, w.relay = true, relay
 			if uncompressed != w.manner.gzip {
 				w.gaps = append(w.gaps, fmt.Sprintf("a stream that is compressed: %v", uncompressed))
 			}
