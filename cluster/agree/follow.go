@@ -31,19 +31,21 @@ func (r *Relay) follow(t *topic) {
 	}
 	if u.parent != "" {
 		late := !u.begun && r.now.Sub(u.asked) >= r.cfg.Silence
-		if r.usable(u.parent) && !late {
-			if !u.begun {
-				r.at(t, u.asked.Add(r.cfg.Silence))
-			}
-			return
-		}
-		if late {
+		switch {
+		case late:
 			t.unlearn(u.parent)
 			if t.detour == u.parent {
 				t.detour = ""
 			}
+			*u = upward{straight: true}
+		case !r.usable(u.parent):
+			*u = upward{straight: true}
+		case !u.begun:
+			r.at(t, u.asked.Add(r.cfg.Silence))
+			return
+		case !r.rejoin(t):
+			return
 		}
-		*u = upward{straight: true}
 	}
 	if u.retry.After(r.now) {
 		r.at(t, u.retry)
@@ -65,6 +67,35 @@ func (r *Relay) follow(t *topic) {
 	u.serial = r.ticket
 	r.send(to, Follow{Topic(t.name), l.spans, l.head(), direct, avoid, u.serial})
 	r.at(t, u.asked.Add(r.cfg.Silence))
+}
+
+// rejoin ends a follower's stream from an owner in another region once all is quiet, so that it asks its region's parent, as
+// it did before the trouble that made it go straight: each event crosses between two regions once. Rarely, for if the
+// region's parent cannot serve, the second that this takes is lost.
+func (r *Relay) rejoin(t *topic) bool {
+	u := &t.up
+	if !u.live || !u.owner || t.coming != nil || t.staged != nil || len(t.askers)+len(t.orphans)+len(t.resumes) > 0 ||
+		r.view[u.parent].Region == r.view[r.cfg.Name].Region {
+		return false
+	}
+	p := r.regional(t)
+	if p == "" || p == r.cfg.Name || p == u.parent {
+		return false
+	}
+	calm := t.settled.Add(r.cfg.Settle)
+	for _, at := range []time.Time{r.since[p].Add(r.cfg.Settle), t.rejoined.Add(r.cfg.Linger)} {
+		if at.After(calm) {
+			calm = at
+		}
+	}
+	if calm.After(r.now) {
+		r.at(t, calm)
+		return false
+	}
+	r.send(u.parent, Unfollow{Topic(t.name)})
+	t.rejoined = r.now
+	*u = upward{}
+	return true
 }
 
 // parent picks whom to follow: the region's parent, or the owner, or somebody in touch with an owner out of reach. It

@@ -28,6 +28,7 @@ type checker struct {
 	notices  map[string]int
 	repeats  map[string]int // why a client saw an event twice
 	refusals map[Outcome]int
+	links    map[bool]int // at the end; true: between regions
 	gaps     int
 	died     time.Duration // when a relay was last killed
 	losses   int           // see passedOver
@@ -37,8 +38,8 @@ type checker struct {
 
 func newChecker(w *world) *checker {
 	return &checker{
-		died:    -time.Minute,
-		strange: map[string]map[string]bool{}, named: map[string]map[string][]Position{}, event: map[string]map[string]Entry{},
+		died:  -time.Minute,
+		links: map[bool]int{}, strange: map[string]map[string]bool{}, named: map[string]map[string][]Position{}, event: map[string]map[string]Entry{},
 		w: w, places: map[string]map[Position]string{}, first: map[string]map[string][]*node{},
 		lives: map[string]map[string][]int{},
 		acked: map[string]map[string]bool{}, gone: map[string]map[string]int{}, entries: map[string]map[Position]Entry{}, born: map[string]map[Position][]Position{}, evicted: map[string]map[Position]bool{}, lonely: map[string]map[string]bool{}, promises: map[string]Refuse{},

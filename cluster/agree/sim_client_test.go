@@ -255,6 +255,9 @@ func (s *subscriber) follow(rt Route, came bool) {
 	if rt.Missing {
 		s.edge(crossed)
 	}
+	if s.w.mutate == forgetLost {
+		rt.Lost, rt.Missing = Position{}, false
+	}
 	s.cursor, s.skip, s.lost, s.missing = rt.After, rt.Skip, rt.Lost, rt.Missing
 }
 

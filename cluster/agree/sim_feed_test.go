@@ -101,6 +101,13 @@ func (p *puller) pass(mark FeedMark) {
 	}
 	it := w.origin.items[p.next]
 	e := Entry{Key: p.key, ID: it.id, Body: []byte(it.body), Feed: mark}
+	if w.mutate == forgetEpoch { // it is taken for the newest pull, whoever passes it
+		for _, o := range w.nodes {
+			if t := o.topicOf(it.topic); t != nil && e.Feed.before(t.feeds[theFeed].mark) {
+				e.Feed = t.feeds[theFeed].mark
+			}
+		}
+	}
 	n.ticket++
 	ticket := n.ticket
 	n.acks[ticket] = func(res Result) {

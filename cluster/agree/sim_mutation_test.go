@@ -12,6 +12,12 @@ const (
 	forgetOffer  mutation = "forget the offer"
 	forgetAlias  mutation = "forget where events stood"
 	doubleCommit mutation = "forget publish keys"
+	forgetEpoch  mutation = "forget the feed's epoch"
+	forgetRenew  mutation = "forget to outdo a feed's epoch"
+	forgetItem   mutation = "forget what the origin called an event"
+	forgetLost   mutation = "forget what was seen on the other side"
+	hasty        mutation = "take the first word for unknown"
+	staleAnswer  mutation = "take an answer to an earlier request"
 )
 
 // mutated breaks the protocol between two relays, as a relay would that leaves out the step. Nil: nothing is sent.
@@ -45,6 +51,43 @@ func (w *world) mutated(from, to *node, m Message) Message {
 			})
 			return nil
 		}
+	case forgetRenew: // the topic's owner does not say which epoch it has seen
+		if p, ok := m.(Published); ok {
+			p.Results = slices.Clone(p.Results)
+			for i := range p.Results {
+				if p.Results[i].Outcome == Stale {
+					p.Results[i].Position = Position{}
+				}
+			}
+			return p
+		}
+	case forgetItem: // an event that both sides pulled is merged by its publish key only
+		if o, ok := m.(Offer); ok {
+			o.Entries = slices.Clone(o.Entries)
+			for i := range o.Entries {
+				if o.Entries[i].Feed.Named {
+					o.Entries[i].Feed = FeedMark{}
+				}
+			}
+			return o
+		}
+	case hasty: // the owner does not know the id, whatever it is
+		if x, ok := m.(There); ok {
+			x.Route = Route{Found: Unknown}
+			return x
+		}
+	case staleAnswer:
+		switch x := m.(type) {
+		case Begin:
+			if t := to.topicOf(x.About()); t != nil {
+				x.Serial = t.up.serial
+			}
+			return x
+		case Redirect:
+			if t := to.topicOf(x.About()); t != nil && x.Request.Kind == FollowRequest && t.up.begun {
+				return nil
+			}
+		}
 	case forgetAlias:
 		strip := func(entries []Entry) []Entry {
 			entries = slices.Clone(entries)
@@ -74,16 +117,32 @@ func (w *world) mutated(from, to *node, m Message) Message {
 	return m
 }
 
-// TestMutations shows that the simulator would notice: each broken protocol fails within a few schedules.
+// TestMutations shows that the simulator would notice: each broken protocol fails within a few schedules. The first of them
+// is one that did when the mutation was written.
 func TestMutations(t *testing.T) {
-	for _, m := range []mutation{skipFence, ackEarly, showEarly, forgetOffer, forgetAlias, doubleCommit} {
-		t.Run(string(m), func(t *testing.T) {
+	for _, m := range []struct {
+		mutation
+		from int
+	}{
+		{skipFence, 1}, {ackEarly, 1}, {showEarly, 1}, {forgetOffer, 1}, {forgetAlias, 1}, {doubleCommit, 1},
+		{forgetEpoch, 1}, {forgetRenew, 1}, {forgetItem, 1}, {forgetLost, 1}, {hasty, 1}, {staleAnswer, 1},
+	} {
+		t.Run(string(m.mutation), func(t *testing.T) {
+			n := 300
+			if *simSeeds > n {
+				n = *simSeeds
+			}
+			var first uint64
 			caught := ""
-			runSeeds(1, 150, m, func(_ uint64, f string) { caught = f })
+			runSeeds(m.from, n, 1, m.mutation, func(seed uint64, f string) {
+				if caught == "" || seed < first {
+					first, caught = seed, f
+				}
+			})
 			if caught == "" {
 				t.Fatal("no schedule noticed")
 			}
-			t.Log(caught)
+			t.Logf("seed %d: %s", first, caught)
 		})
 	}
 }

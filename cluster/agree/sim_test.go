@@ -190,7 +190,7 @@ func TestSchedules(t *testing.T) {
 	if testing.Short() {
 		n /= 10
 	}
-	total := runSeeds(1, n, "", func(seed uint64, f string) { t.Errorf("seed %d: %s", seed, f) })
+	total := runSeeds(1, n, 5, "", func(seed uint64, f string) { t.Errorf("seed %d: %s", seed, f) })
 	for _, kind := range []string{"kill", "pause", "slow", "drain", "blip", "cut", "partition", "isolate", "join", "leave", "roll"} {
 		if total[kind] == 0 {
 			t.Errorf("fault %q never fired", kind)
@@ -199,7 +199,8 @@ func TestSchedules(t *testing.T) {
 	t.Logf("%d schedules: %v", n, total)
 }
 
-func runSeeds(from, n int, m mutation, failed func(seed uint64, f string)) map[string]int {
+// runSeeds plays schedules until enough have failed.
+func runSeeds(from, n, enough int, m mutation, failed func(seed uint64, f string)) map[string]int {
 	defer debug.SetGCPercent(debug.SetGCPercent(800))
 	var next, failures atomic.Int64
 	next.Store(int64(from))
@@ -210,7 +211,7 @@ func runSeeds(from, n int, m mutation, failed func(seed uint64, f string)) map[s
 		wg.Go(func() {
 			for {
 				seed := next.Add(1) - 1
-				if seed >= int64(from+n) || failures.Load() >= 5 {
+				if seed >= int64(from+n) || failures.Load() >= int64(enough) {
 					return
 				}
 				w := newWorld(uint64(seed))
@@ -233,6 +234,8 @@ func runSeeds(from, n int, m mutation, failed func(seed uint64, f string)) map[s
 					total["feed stale"] += w.origin.stale
 				}
 				total["passed over"] += w.check.losses
+				total["links within a region"] += w.check.links[false]
+				total["links between regions"] += w.check.links[true]
 				total["acks"] += w.check.acks
 				total["gaps"] += w.check.gaps
 				total["replaced"] += w.check.replaced

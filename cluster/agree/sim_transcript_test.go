@@ -44,6 +44,7 @@ func (c *checker) finalTopic(topic string) {
 			own = n
 		}
 	}
+	c.tree(topic, own)
 	if own == nil {
 		if len(sub(c.first, topic)) > len(sub(c.gone, topic)) {
 			c.fail("nobody owns %s at the end", topic)
@@ -91,6 +92,51 @@ func (c *checker) finalTopic(topic string) {
 	for _, s := range w.subs {
 		if s.topic == topic {
 			c.transcript(s, l)
+		}
+	}
+}
+
+// tree checks that whoever follows the topic gets it from the owner, over two others at most.
+func (c *checker) tree(topic string, own *node) {
+	crossing := map[string][]string{}
+	defer func() {
+		for region, over := range crossing {
+			if len(over) > 1 {
+				c.fail("%v of %s all follow %s from other regions", over, region, topic)
+			}
+		}
+	}()
+	for _, n := range c.w.nodes {
+		t := n.topicOf(topic)
+		if t == nil || t.role != follower || !t.up.begun {
+			continue
+		}
+		if up := c.w.byName(t.up.parent); up != nil && up.member.Region != n.member.Region {
+			crossing[n.member.Region] = append(crossing[n.member.Region], n.name)
+		}
+		hops, at := 0, n
+		for at != own && hops <= len(c.w.nodes) {
+			up := c.w.byName(at.r.topics[topic].up.parent)
+			if up == nil || up.topicOf(topic) == nil {
+				c.fail("%s follows %s, whose parent is %v", n.name, topic, at.r.topics[topic].up.parent)
+				return
+			}
+			child := up.r.topics[topic].children[at.name]
+			if at.r.topics[topic].role == standby {
+				break
+			}
+			if child == nil {
+				c.fail("%s thinks that it follows %s from %s, which does not know", at.name, topic, up.name)
+				return
+			}
+			c.links[at.member.Region != up.member.Region]++
+			hops, at = hops+1, up
+			if x := at.r.topics[topic]; x.role == standby {
+				break
+			}
+		}
+		if hops > 3 {
+			c.fail("%s follows %s over %d relays", n.name, topic, hops)
 		}
 	}
 }

@@ -42,7 +42,8 @@ type topic struct {
 
 	holder      string // owner, as far as known here
 	holderEpoch uint64
-	detour      string // a relay that is in touch with a holder this one cannot reach
+	detour      string    // a relay that is in touch with a holder this one cannot reach
+	rejoined    time.Time // when it last left the owner for its region's parent
 
 	open, pinned bool      // wanted by local subscribers; by this relay itself
 	opened       bool      // Opened was decided
