@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -23,41 +24,35 @@ func TestChurn(t *testing.T) {
 	}
 	warm := waves / 2 // waves after which all is made that stays: pools, tables, the runtime's goroutines
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
-	p := serve(t, nil, func(s *Server) {
-		s.AddressShare = 1
-		s.Idle = 2 * time.Second // after which those are gone who said nothing
+	synctest.Test(t, func(t *testing.T) {
+		nw := newNetwork()
+		nw.Rough(0, time.Millisecond, 0)
+		p := serve(t, nw.endpoint(t, 1), func(s *Server) { s.AddressShare, s.Handshakes = 1, 8*conns })
+		var goroutines int
+		var memory uint64
+		for n := 1; n <= waves; n++ {
+			p.wave(nw, conns)
+			time.Sleep(2 * p.Idle) // after which those are gone who said nothing
+			synctest.Wait()
+			if s := p.Stats(); s.Connections != 0 || s.Streams != 0 || p.topic.open() != 0 || p.Places.Taken() != 0 {
+				t.Fatalf("after wave %d there are %d connections, %d streams, %d bodies and %d places",
+					n, s.Connections, s.Streams, p.topic.open(), p.Places.Taken())
+			}
+			p.topic.mu.Lock()
+			p.topic.bodies, p.topic.log = nil, nil
+			p.topic.mu.Unlock()
+			if n == warm {
+				goroutines, memory = runtime.NumGoroutine(), live()
+			}
+		}
+		if now := runtime.NumGoroutine(); now > goroutines {
+			t.Errorf("%d goroutines after %d connections, %d after %d", now, waves*conns, goroutines, warm*conns)
+		}
+		if now, most := live(), memory+256<<10+128*uint64((waves-warm)*conns); now > most {
+			t.Errorf("%d bytes after %d connections, %d after %d", now, waves*conns, memory, warm*conns)
+		}
+		p.Stop()
 	})
-	before := runtime.NumGoroutine()
-	gone := func() bool { return p.Stats().Connections == 0 && p.topic.open() == 0 }
-	var goroutines int
-	var memory uint64
-	for n := 1; n <= waves; n++ {
-		p.wave(conns)
-		if n != warm && n != waves {
-			continue
-		}
-		within(t, "all have left", gone)
-		p.topic.mu.Lock()
-		p.topic.bodies = nil
-		p.topic.mu.Unlock()
-		if n == warm {
-			within(t, "their goroutines have ended", func() bool { return runtime.NumGoroutine() < before+acceptors+conns/10 })
-			goroutines, memory = runtime.NumGoroutine(), live()
-		}
-	}
-	within(t, "goroutines are as before", func() bool { return runtime.NumGoroutine() <= goroutines })
-	within(t, "memory is as before", func() bool { return live() < memory+128*uint64((waves-warm)*conns) })
-	if n := p.topic.fanout.Streams(); n != 0 {
-		t.Errorf("%d streams are left", n)
-	}
-	for _, l := range p.loops {
-		if n := l.conns.Load(); n != 0 {
-			t.Errorf("%d connections are left in a loop", n)
-		}
-	}
-	if n := p.Places.Taken(); n != 0 {
-		t.Errorf("%d places are left", n)
-	}
 }
 
 // live is what garbage collection leaves, in bytes.
@@ -69,69 +64,66 @@ func live() uint64 {
 	return m.HeapAlloc
 }
 
-// wave has so many clients connect and subscribe, all of them hear one event, and then they leave.
-func (p *puppet) wave(conns int) {
+// wave has so many clients connect at once and subscribe, all of them hear one event, and then they leave.
+func (p *puppet) wave(nw *network, conns int) {
 	t := p.t
-	sockets := make([]*quic.Transport, 4)
+	sockets := make([]*quic.Transport, 10)
 	for i := range sockets {
-		sockets[i] = &quic.Transport{Conn: listen(t, "127.0.0.1:0")}
+		sockets[i] = &quic.Transport{Conn: nw.endpoint(t, byte(2+i))}
 	}
 	config := &tls.Config{ServerName: "localhost", NextProtos: []string{"h3"}, InsecureSkipVerify: true,
 		CurvePreferences: []tls.CurveID{tls.CurveP256}} // the cheapest of handshakes: it is not what is tested
-	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
-	defer cancel()
+	ctx := context.Background()
 	clients := make([]*quic.Conn, conns)
 	streams := make([]*http.Response, conns)
-	slots := make(chan struct{}, 64)
-	each := func(do func(i int)) {
+	each := func(do func(i int) error) {
+		t.Helper()
 		var all sync.WaitGroup
 		for i := range conns {
-			slots <- struct{}{}
 			all.Go(func() {
-				defer func() { <-slots }()
-				do(i)
+				if err := do(i); err != nil {
+					t.Error(err)
+				}
 			})
 		}
 		all.Wait()
+		if t.Failed() {
+			t.FailNow()
+		}
 	}
-	each(func(i int) {
-		q, err := sockets[i%len(sockets)].Dial(ctx, p.addr, config, &quic.Config{MaxIdleTimeout: time.Minute, KeepAlivePeriod: time.Second / 2})
-		if err != nil {
-			t.Error(err)
-			return
+	each(func(i int) (err error) {
+		if clients[i], err = sockets[i%len(sockets)].Dial(ctx, p.addr, config, &quic.Config{}); err != nil {
+			return err
 		}
-		c := &client{t: t, conn: q, http: newClientConn(q), url: "https://localhost"}
-		res, err := c.do(ctx, http.MethodGet, "/topic", nil)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		clients[i], streams[i] = q, res
+		c := &client{t: t, conn: clients[i], http: newClientConn(clients[i]), url: "https://localhost"}
+		streams[i], err = c.do(ctx, http.MethodGet, "/topic", nil)
+		return err
 	})
-	if t.Failed() {
-		t.FailNow()
+	if n := p.Stats().Connections; n != conns {
+		t.Fatalf("%d connections, want %d", n, conns)
 	}
 	p.topic.Send("to all")
-	each(func(i int) {
+	each(func(i int) error {
 		event := make([]byte, len("data: to all\n\n"))
-		if _, err := io.ReadFull(streams[i].Body, event); err != nil || string(event) != "data: to all\n\n" {
-			t.Errorf("got %q, %v", event, err)
+		if _, err := io.ReadFull(streams[i].Body, event); err != nil {
+			return err
 		}
 		switch i % 8 {
 		case 0: // will say nothing
+			return nil
 		case 1: // its stream is reset first
 			streams[i].Body.Close()
-		default: // with its stream open
-			clients[i].CloseWithError(0x100, "")
+			time.Sleep(time.Millisecond)
 		}
+		return clients[i].CloseWithError(0x100, "")
 	})
-	for i, q := range clients {
-		if i%8 == 1 {
-			q.CloseWithError(0x100, "")
-		}
-	}
-	for _, s := range sockets { // the rest is cut off first, so that it cannot say goodbye
-		s.Conn.Close()
+	for _, s := range sockets {
+		nw.Cut(s.Conn.LocalAddr(), true) // so that the others cannot say goodbye
 		s.Close()
+		s.Conn.Close()
+		nw.Cut(s.Conn.LocalAddr(), false)
+	}
+	for _, s := range streams {
+		s.Body.Close() // net/http3's client has a goroutine for each until then
 	}
 }
