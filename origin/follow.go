@@ -30,6 +30,13 @@ var ErrNotAsked = errors.New("origin not asked")
 // A topic is followed once at a time. Calls for different topics may run
 // at once.
 func (s *Source) Follow(ctx context.Context, topic, lastEventID string, opened func()) error {
+	return s.FollowFrom(ctx, topic, Place{Cursor: lastEventID}, false, opened)
+}
+
+// FollowFrom is Follow from where another process stood that followed the topic
+// before. open says that the topic was open there: somebody is served already,
+// and so no answer of the origin is final but that the topic has ended.
+func (s *Source) FollowFrom(ctx context.Context, topic string, at Place, open bool, opened func()) error {
 	if err := s.setUp(); err != nil {
 		return err
 	}
@@ -49,10 +56,11 @@ func (s *Source) Follow(ctx context.Context, topic, lastEventID string, opened f
 		return fmt.Errorf("feed %s: %w (%s)", s.Name, ErrNotAsked, refused)
 	}
 	url := strings.ReplaceAll(s.Template, "{topic}", topic)
-	from, hole := s.place(topic, lastEventID)
+	from, hole := s.place(topic, at.Cursor)
 	p := s.newPull(topic, []string{url}, from)
 	p.doubted = madeByRelay(from)
-	if hole {
+	p.everOpen = open
+	if hole || at.Begun {
 		p.topics[topic] = false
 	}
 	p.level = slog.LevelDebug

@@ -44,7 +44,7 @@ type Config struct {
 
 	Upstream  Upstream
 	Committer Committer
-	Logs      Logs // brings and commits all topics; there is no other Upstream or Committer then
+	Logs      Logs // brings and commits all topics; there is no other Committer then
 	// Ready says why the relay should not be sent subscribers now, nil if it
 	// should. It is asked by each subscribe request, so it must be cheap.
 	// nil = always ready.

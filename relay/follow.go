@@ -137,6 +137,9 @@ func (f *following) opened() {
 // begin has a log that nothing ever came to begin where the first subscriber
 // goes on, for there is an upstream that brings what comes after that.
 func (f *following) begin() {
+	if f.topic.relay.config.Logs != nil {
+		return // they say where it begins
+	}
 	if ring := f.topic.ring(); ring.Head().Seq == 0 {
 		ring.Recall(f.asked)
 	}
@@ -146,6 +149,9 @@ func (f *following) begin() {
 // event here, so that the log goes on without a hole. Where nothing ever came
 // it is the one that the first subscriber asks for.
 func (t *topic) followFrom(asked string) string {
+	if t.relay.config.Logs != nil {
+		return asked // they know where the log ends
+	}
 	head := t.ring().Head()
 	if head.Seq == 0 {
 		if at, err := ringbuf.ParsePosition(asked); !sse.UsableID(asked) || err == nil && at.Epoch == head.Epoch {

@@ -49,7 +49,7 @@ func New(config Config) (*Relay, error) {
 		return nil, err
 	}
 	if config.Logs != nil {
-		config.Committer, config.Upstream = config.Logs, nil
+		config.Committer = config.Logs
 	}
 	r := &Relay{
 		config:    config,

@@ -162,7 +162,7 @@ func (r *Relay) stopAsking(w http.ResponseWriter) {
 // awaitAhead waits for the event that the client resumes from, if it has a
 // place in the topic's order that this relay has yet to reach.
 func (t *topic) awaitAhead(ctx context.Context, from start) {
-	if from.resume == "" || t.relay.config.Upstream == nil || !t.ahead(from.resume) {
+	if from.resume == "" || t.relay.config.Upstream == nil || t.relay.config.Logs != nil || !t.ahead(from.resume) {
 		return
 	}
 	w := make(signal, 1)

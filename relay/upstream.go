@@ -4,7 +4,8 @@ import "context"
 
 // An Upstream is where the events of topics come from that are not published
 // here: an origin's feed that is pulled while somebody subscribes, or another
-// relay. It brings them by calling the relay's Append, Gap and End.
+// relay. It brings them by calling the relay's Append, Gap and End; or where there
+// are Logs it has them brought there, and they come by these.
 type Upstream interface {
 	// Follow brings the events of topic to this relay until ctx ends, and then
 	// returns. It does its own retrying.

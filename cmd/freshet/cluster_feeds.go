@@ -4,9 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
+	"slices"
 	"strings"
-	"time"
 
 	"freshet/cluster"
 	"freshet/cluster/agree"
@@ -33,6 +32,8 @@ type clusterFeeds struct {
 	log     *slog.Logger
 	metrics *feedMetrics
 	steady  map[string]*clusterFeed // by the names of their logs
+
+	templates *clusterTemplates
 }
 
 // feedNode is what feeds ask of the cluster; *cluster.Node has it.
@@ -47,45 +48,56 @@ const feedLog = "feed:"
 
 // join makes the feeds those of a cluster, instead of connect. It must be called once,
 // before the member, the relay and the feeds run.
-func (f *feeds) join(m *membership, r *relay.Relay, age time.Duration) error {
+func (f *feeds) join(m *membership, r *relay.Relay, topics relay.Topics) error {
 	c := &clusterFeeds{Rings: m, node: m.Node, log: m.Log, metrics: f.metrics, steady: map[string]*clusterFeed{}}
 	for _, source := range f.steady {
 		topic := feedLog + f.known[source]
 		if before := c.steady[topic]; before != nil {
 			return fmt.Errorf("feeds: two are known as %q; in a cluster each needs a name of its own, the same at all relays", f.known[source])
 		}
-		feed, err := newClusterFeed(c, topic, source, r, age)
+		feed, err := newClusterFeed(c, topic, source, r, topics.Age)
 		if err != nil {
 			return err
 		}
 		c.steady[topic] = feed
 	}
+	var err error
+	if c.templates, err = newClusterTemplates(f, m.Node, r, topics.Linger); err != nil {
+		return err
+	}
 	f.cluster = c
-	m.Rings, m.Charges = c, c
+	m.Rings, m.Charges, m.Sources = c, c, c.templates
 	return nil
 }
 
-// Run pulls those steady feeds that this relay is charged with, until ctx ends.
+// Run pulls what this relay is charged with, until ctx ends.
 func (c *clusterFeeds) Run(ctx context.Context) error {
-	return runAll(maps.Values(c.steady), func(f *clusterFeed) error { return f.Run(ctx) })
+	runs := []func(context.Context) error{c.templates.Run}
+	for _, f := range c.steady {
+		runs = append(runs, f.Run)
+	}
+	return runAll(slices.Values(runs), func(run func(context.Context) error) error { return run(ctx) })
 }
 
 // What follows is cluster.Charges and cluster.Rings: the node calls it, from one goroutine.
 
 func (c *clusterFeeds) Charge(topic string, owner bool, epoch uint64) {
+	if !owner {
+		epoch = 0
+	}
 	if !strings.HasPrefix(topic, feedLog) {
+		c.templates.charge(topic, epoch)
 		return
 	}
 	switch f := c.steady[topic]; {
-	case f != nil && owner:
-		f.charge(epoch)
 	case f != nil:
-		f.charge(0)
+		f.charge(epoch)
 	case owner:
 		c.log.Warn("this relay is to pull a feed that it does not have: all that may own topics must have the same feeds", "feed", strings.TrimPrefix(topic, feedLog))
 	}
 }
 
+// Audience is not enough to go by: a topic is pulled when Sources says that it is wanted, and from where.
 func (c *clusterFeeds) Audience(string, bool) {}
 
 func (c *clusterFeeds) Show(topic string, entries []agree.Entry) {

@@ -21,6 +21,7 @@ type feedOrigin struct {
 	server  *httptest.Server
 	overlap int
 	topics  []string // of a feed of many topics, in turn; nil: of one
+	answer  int      // instead of a stream; 0: a stream
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced
@@ -73,7 +74,9 @@ func newFeedOrigin(t testing.TB, rate int, topics ...string) *feedOrigin {
 
 // feed is for a relay's configuration. The relay tells the origin its name.
 func (o *feedOrigin) feed(c *config.Config, f config.Feed) {
-	f.URL, f.Retry, f.Idle, f.MaxEvent = []string{o.server.URL}, 50*time.Millisecond, 30*time.Second, 1<<18
+	if f.Retry, f.Idle, f.MaxEvent = 50*time.Millisecond, 30*time.Second, 1<<18; f.Template == "" {
+		f.URL = []string{o.server.URL}
+	}
 	f.Headers = map[string]string{"Relay": c.Cluster.Name}
 	c.Feeds = append(c.Feeds, f)
 }
@@ -90,6 +93,11 @@ func (o *feedOrigin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	relay, resume := r.Header.Get("Relay"), r.Header.Get("Last-Event-ID")
 	at, _ := strconv.Atoi(resume)
 	at = max(at-o.overlap, 0)
+	if o.answer != 0 {
+		o.change(func() { o.pulls = append(o.pulls, feedPull{relay, resume, o.events}) })
+		w.WriteHeader(o.answer)
+		return
+	}
 	refused := false
 	o.change(func() {
 		if refused = o.barred[relay]; refused {
@@ -181,16 +189,16 @@ func (o *feedOrigin) pulledBy(relay string) (list []feedPull) {
 	return list
 }
 
-// wantResumed wants a relay to have begun where another had stopped, give or take what came meanwhile.
+// wantResumed wants a relay's newest connection to have begun where another had stopped, give or take what came meanwhile.
 func (o *feedOrigin) wantResumed(relay string, afterAtLeast int) {
 	o.t.Helper()
 	list := o.pulledBy(relay)
 	if len(list) == 0 {
 		o.t.Fatalf("%s never pulled", relay)
 	}
-	first := list[0]
-	if at, err := strconv.Atoi(first.resume); err != nil || at < afterAtLeast || at > first.newest {
-		o.t.Errorf("%s resumed after %q, want %d to %d", relay, first.resume, afterAtLeast, first.newest)
+	last := list[len(list)-1]
+	if at, err := strconv.Atoi(last.resume); err != nil || at < afterAtLeast || at > last.newest {
+		o.t.Errorf("%s resumed after %q, want %d to %d", relay, last.resume, afterAtLeast, last.newest)
 	}
 }
 

@@ -37,6 +37,7 @@ type feeds struct {
 // feedMetrics tell where feeds are pulled.
 type feedMetrics struct {
 	pulled    prometheus.Gauge
+	topics    prometheus.Gauge
 	takeovers prometheus.Counter
 }
 
@@ -45,12 +46,15 @@ func newFeedMetrics(r prometheus.Registerer) *feedMetrics {
 		pulled: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "freshet_feeds_pulled", Help: "Feeds of one topic or a prefix that this relay pulls. In a cluster each is pulled by one relay.",
 		}),
+		topics: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "freshet_feed_topics_pulled", Help: "Topics of templates that this relay pulls. In a cluster a topic is pulled by its owner.",
+		}),
 		takeovers: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "freshet_feed_takeovers_total", Help: "Feeds that this relay went on with where another relay of the cluster had stopped.",
 		}),
 	}
 	if r != nil {
-		r.MustRegister(m.pulled, m.takeovers)
+		r.MustRegister(m.pulled, m.topics, m.takeovers)
 	}
 	return m
 }
@@ -201,9 +205,23 @@ func runAll[T any](list iter.Seq[T], run func(T) error) error {
 	return errors.Join(errs...)
 }
 
-// Follow pulls a topic for its subscribers, as relay.Upstream asks. The template with the
-// longest prefix has it; what a steady feed brings, and what nobody has, is pulled by none.
+// Follow pulls a topic for its subscribers, as relay.Upstream asks.
 func (f *feeds) Follow(ctx context.Context, topic, lastEventID string, opened func()) error {
+	if f.cluster != nil {
+		return f.cluster.templates.Follow(ctx, topic, lastEventID, opened)
+	}
+	source := f.template(topic)
+	if source == nil {
+		return nil
+	}
+	f.metrics.topics.Inc()
+	defer f.metrics.topics.Dec()
+	return source.Follow(ctx, topic, lastEventID, opened)
+}
+
+// template is the feed that pulls a topic for its subscribers: that with the longest prefix. What a
+// steady feed brings, and what nobody has, is pulled by none.
+func (f *feeds) template(topic string) *origin.Source {
 	for _, source := range f.steady {
 		if topic == source.Topic || source.Prefix != "" && strings.HasPrefix(topic, source.Prefix) {
 			return nil
@@ -211,7 +229,7 @@ func (f *feeds) Follow(ctx context.Context, topic, lastEventID string, opened fu
 	}
 	for _, source := range f.templates {
 		if strings.HasPrefix(topic, source.Prefix) {
-			return source.Follow(ctx, topic, lastEventID, opened)
+			return source
 		}
 	}
 	return nil

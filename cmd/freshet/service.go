@@ -76,10 +76,10 @@ func (s *service) openRelay(rc relay.Config, registry *prometheus.Registry, page
 		rc.TLS = s.certificate.config()
 	}
 	rc.AdminPages = s.clusterPages()
-	switch {
-	case s.member != nil:
+	if s.member != nil {
 		rc.Logs, rc.Ready = s.member, s.member.ready
-	case len(s.feeds.templates) > 0:
+	}
+	if len(s.feeds.templates) > 0 {
 		rc.Upstream = s.feeds
 	}
 	if s.relay, err = relay.New(rc); err != nil {
@@ -87,7 +87,7 @@ func (s *service) openRelay(rc relay.Config, registry *prometheus.Registry, page
 	}
 	if s.member != nil {
 		s.member.connect(s.relay)
-		return s.feeds.join(s.member, s.relay, rc.Topics.Age)
+		return s.feeds.join(s.member, s.relay, rc.Topics)
 	}
 	return s.feeds.connect(s.relay, s.relay)
 }
