@@ -241,7 +241,7 @@ func TestPublishStreamManyEvents(t *testing.T) {
 
 // Publishers do not keep a relay from stopping.
 func TestPublishStreamWhileDraining(t *testing.T) {
-	for i, name := range []string{"http1", "h2c", "h2"} {
+	for i, name := range []string{"http1", "h2c", "h2", "h3"} {
 		t.Run(name, func(t *testing.T) {
 			r := serveRelay(t, Config{})
 			p := r.protocols(t)[i]
