@@ -29,6 +29,7 @@ func conclude(t testing.TB, posters []*poster, watchers []*watcher) *verdict {
 		p.finish()
 	}
 	last := newPoster(t, "last", posters[0].topic, posters[0].where)
+	last.token = posters[0].token
 	if !last.publish(t.Context(), 1) {
 		t.Fatal("the last event is not acknowledged")
 	}

@@ -32,6 +32,7 @@ type poster struct {
 	rate   float64                // events a second at most; 0: as fast as they are acknowledged
 	where  func(tries int) string // URL of the relay to go to
 	client *http.Client
+	token  string // that it publishes with; empty: none
 	over   chan struct{}
 
 	mu      sync.Mutex    // guards what follows
@@ -53,11 +54,14 @@ func newPoster(t testing.TB, name, topic string, where func(tries int) string) *
 	return p
 }
 
-// post publishes until it is told to stop, or count events (0: no bound) are acknowledged.
-func post(t testing.TB, name, topic string, rate float64, count int, where func(tries int) string) *poster {
+// post publishes until it is told to stop, or count events (0: no bound) are acknowledged; each of set may change it first.
+func post(t testing.TB, name, topic string, rate float64, count int, where func(tries int) string, set ...func(*poster)) *poster {
 	t.Helper()
 	p := newPoster(t, name, topic, where)
 	p.rate = rate
+	for _, do := range set {
+		do(p)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		defer close(p.over)
@@ -118,6 +122,9 @@ func (p *poster) try(ctx context.Context, relay string, number int) (receipt, er
 		return receipt{}, err
 	}
 	req.Header.Set("Idempotency-Key", event)
+	if p.token != "" {
+		req.Header.Set("Authorization", "Bearer "+p.token)
+	}
 	res, err := p.client.Do(req)
 	if err != nil {
 		return receipt{}, err
