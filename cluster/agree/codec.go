@@ -175,6 +175,7 @@ var codes = [...]code{
 		list(c, &m.Route.Skip, (*coder).number)
 		c.position(&m.Route.Lost)
 		c.flag(&m.Route.Missing)
+		c.position(&m.At)
 	}),
 	27: codeOf(func(c *coder, m *Released) { c.topic(&m.Topic) }),
 	28: codeOf(func(c *coder, m *Forgotten) { c.topic(&m.Topic); c.number(&m.Epoch) }),

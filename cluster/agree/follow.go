@@ -19,6 +19,9 @@ type upward struct {
 	guess    string // where the last redirect pointed
 }
 
+// fed says that the parent sends what it shows. Who has asked for leave to drop the topic is not in touch any more.
+func (t *topic) fed() bool { return t.up.live && t.up.leaving.IsZero() }
+
 // follow finds a parent and asks it, if the topic is wanted here or its log is not safe elsewhere.
 func (r *Relay) follow(t *topic) {
 	u := &t.up

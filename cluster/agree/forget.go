@@ -46,6 +46,8 @@ func (r *Relay) onReleased(t *topic, from string) {
 	if t.role == follower && !t.wanted() && t.up.parent == from && !t.up.leaving.IsZero() && t.staged == nil &&
 		len(t.outbox.queue)+len(t.outbox.flight) == 0 {
 		r.drop(t)
+	} else if t.role == follower && t.up.parent == from && !t.up.leaving.IsZero() {
+		t.up = upward{} // somebody wants it again, and it is not sent here any more
 	}
 }
 

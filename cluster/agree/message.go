@@ -218,6 +218,7 @@ type (
 		Topic
 		Ticket uint64
 		Route  Route
+		At     Position // of Route.After in the sender's log: without it, the route is about another log
 	}
 )
 

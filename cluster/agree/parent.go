@@ -21,7 +21,7 @@ func (r *Relay) serves(t *topic, f Follow) bool {
 	case standby:
 		return t.second.synced && (!f.Direct || f.Avoid == t.second.owner)
 	case follower:
-		return t.up.live && t.up.owner && (!f.Direct || f.Avoid == t.up.parent)
+		return t.fed() && t.up.owner && (!f.Direct || f.Avoid == t.up.parent)
 	}
 	return false
 }
@@ -67,7 +67,7 @@ func (r *Relay) point(t *topic, from string, req Request) {
 	switch {
 	case t.role == standby:
 		r.send(from, Redirect{Topic(t.name), t.second.owner, t.second.epoch, req})
-	case t.up.live && t.holder != "" && t.holder != from:
+	case t.fed() && t.holder != "" && t.holder != from:
 		r.send(from, Redirect{Topic(t.name), t.holder, t.holderEpoch, req})
 	case r.first(t) == r.cfg.Name && t.role == follower:
 		// What this relay believes is not enough here: it finds the owner, or becomes it, and then tells.

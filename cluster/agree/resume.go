@@ -18,6 +18,7 @@ type resume struct {
 	mark   uint64 // as the owner: it has made sure that it is one when this is acknowledged
 	epoch  uint64 // the owner's, of the mark
 	there  *Route // the owner's word, until the log here has come so far
+	at     Position
 }
 
 // Resume asks how a subscriber goes on that comes with an id: an origin's, or a Place as text. Resumed answers, at the
@@ -70,7 +71,11 @@ func (r *Relay) settleResume(t *topic, s *resume) (Route, bool) {
 		return Route{}, false
 	}
 	if s.there != nil && route.Found != Known {
-		route = *s.there
+		if s.there.Found == Known && s.there.After <= t.log.visible && !t.log.has(s.at) && t.staged == nil {
+			s.there = nil // the word of an owner whose log did not survive
+		} else {
+			route = *s.there
+		}
 	}
 	switch {
 	case route.Found == Known:
@@ -155,12 +160,13 @@ func (r *Relay) certain(t *topic, s *resume) bool {
 }
 
 func (r *Relay) onWhere(t *topic, from string, m Where) {
-	there := There{Topic(t.name), m.Ticket, Route{Found: Ahead}}
+	there := There{Topic: Topic(t.name), Ticket: m.Ticket, Route: Route{Found: Ahead}}
 	if t.role == owner {
 		if there.Route = t.target().routeID(m.ID); there.Route.Found == Unknown { // it may have slept through a takeover
 			r.await(t, from, there)
 			return
 		}
+		there.At = t.target().position(there.Route.After)
 	}
 	r.send(from, there)
 }
@@ -172,7 +178,7 @@ func (r *Relay) onThere(t *topic, from string, m There) {
 		}
 		s.asked, s.retry = false, r.now.Add(r.cfg.Pause)
 		if m.Route.Found != Ahead {
-			s.there = &m.Route
+			s.there, s.at = &m.Route, m.At
 		}
 	}
 }

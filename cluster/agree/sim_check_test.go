@@ -182,6 +182,15 @@ func (c *checker) bases(n *node, do func()) {
 		}
 	}
 	do()
+	for _, topic := range c.w.plan.topics {
+		if t := n.r.topics[topic]; t != nil {
+			for _, l := range []*Log{t.log, t.staged} {
+				if l != nil && !slices.ContainsFunc(before, func(m mark) bool { return m.l == l }) { // new, or a peer's
+					before, names = append(before, mark{l, 0}), append(names, topic)
+				}
+			}
+		}
+	}
 	for i, m := range before {
 		for seq := m.base + 1; seq <= m.l.base; seq++ {
 			sub(c.evicted, names[i])[m.l.position(seq)] = true

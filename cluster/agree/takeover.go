@@ -13,6 +13,7 @@ type candidacy struct {
 	asked   map[string]bool
 	answers map[string]Have
 	best    string // whose log is being pulled
+	before  fence  // what this relay had promised
 }
 
 // run begins an inquiry: this relay should own the topic, and knows of nobody who does.
@@ -25,7 +26,7 @@ func (r *Relay) run(t *topic) {
 	}
 	t.role, t.up = candidate, upward{}
 	c := &candidacy{epoch: r.draw(), until: r.now.Add(r.cfg.Inquiry), asked: map[string]bool{}, answers: map[string]Have{}}
-	t.cand = c
+	t.cand, c.before = c, fence{epoch: t.fence, to: t.promised}
 	t.fence, t.promised = c.epoch, r.cfg.Name
 	for _, m := range r.members(true) {
 		if m.Name == r.cfg.Name {
@@ -52,7 +53,7 @@ func (r *Relay) onInquire(t *topic, from string, m Inquire) {
 		h.Holder, h.HolderEpoch = t.second.owner, t.second.epoch
 		r.send(from, h)
 		return
-	case t.role == follower && t.up.live && t.up.owner && t.up.parent != from:
+	case t.role == follower && t.fed() && t.up.owner && t.up.parent != from:
 		h.Holder, h.HolderEpoch = t.up.parent, t.holderEpoch
 		r.send(from, h)
 		return
@@ -116,6 +117,9 @@ func (r *Relay) onHave(t *topic, from string, m Have) {
 
 // retire ends a candidacy without ownership.
 func (r *Relay) retire(t *topic) {
+	if c := t.cand; t.fence == c.epoch && t.promised == r.cfg.Name { // what it promised itself must not fence out the owner
+		t.fence, t.promised = c.before.epoch, c.before.to
+	}
 	t.role, t.cand, t.up = follower, nil, upward{straight: true}
 	r.tell(t, t.holder, t.holderEpoch)
 }
