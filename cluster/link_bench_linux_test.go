@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -70,12 +71,28 @@ func BenchmarkLink(b *testing.B) {
 
 // benchLinks links two relays and gives the dialer's end. received is called for each message at the other.
 func benchLinks(b *testing.B, plain bool, received func()) *link {
+	a := starOfLinks(b, 1, func(ls *Links) { ls.plain, ls.receive = plain, func(string, agree.Message) { received() } })
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.peers["b0"].link
+}
+
+// starOfLinks links one relay, which it gives, to n others.
+func starOfLinks(b *testing.B, n int, set func(*Links)) *Links {
 	ctx, cancel := context.WithCancel(b.Context())
-	up := make(chan struct{}, 2)
-	both := map[string]*Links{}
-	ended := make(chan error, 2)
+	up := make(chan struct{}, 2*n)
+	var all []*Links
 	var members []Member
-	for _, name := range []string{"a", "b"} {
+	var running sync.WaitGroup
+	b.Cleanup(func() {
+		cancel()
+		running.Wait()
+	})
+	for i := range n + 1 {
+		name := "a"
+		if i > 0 {
+			name = fmt.Sprint("b", i-1)
+		}
 		id, err := deriveIdentity(name, [][]byte{make([]byte, 32)})
 		if err != nil {
 			b.Fatal(err)
@@ -85,25 +102,35 @@ func benchLinks(b *testing.B, plain bool, received func()) *link {
 			b.Fatal(err)
 		}
 		ls := &Links{
-			name: name, identity: id, log: slog.New(slog.DiscardHandler), plain: plain, dial: system{}.Dial, peers: map[string]*peer{}, count: map[string]uint64{},
-			up: func(string, uint64) { up <- struct{}{} }, down: func(string) {}, receive: func(string, agree.Message) { received() },
+			name: name, identity: id, log: slog.New(slog.DiscardHandler), dial: system{}.Dial, peers: map[string]*peer{}, count: map[string]uint64{},
+			up: func(string, uint64) { up <- struct{}{} }, down: func(string) {}, receive: func(string, agree.Message) {},
 		}
-		both[name] = ls
+		set(ls)
+		all = append(all, ls)
 		members = append(members, Member{Member: agree.Member{Name: name}, Link: l.Addr().String()})
-		go func() { ended <- ls.run(ctx, l) }()
+		running.Go(func() { ls.run(ctx, l) })
 	}
-	b.Cleanup(func() {
-		cancel()
-		<-ended
-		<-ended
-	})
-	for _, ls := range both {
-		ls.want(ctx, members)
+	all[0].want(ctx, members)
+	for range 2 * n {
+		<-up
 	}
-	<-up
-	<-up
-	a := both["a"]
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.peers["b"].link
+	return all[0]
+}
+
+// BenchmarkIdleLinks is what a link costs that carries nothing but pings: of 100 from one relay to as many others, all in
+// one process. Both ends together, halved.
+func BenchmarkIdleLinks(b *testing.B) {
+	const links = 100
+	for range b.N {
+		empty := heap()
+		began := processTime()
+		starOfLinks(b, links, func(*Links) {})
+		b.ReportMetric(float64((processTime()-began).Microseconds())/links/2, "cpu-us/handshake")
+		<-time.After(2 * time.Second) // handshakes leave garbage
+		b.ReportMetric(float64(heap()-empty)/links/2/1024, "KiB/link")
+		const watch = 5 * time.Second
+		began = processTime()
+		<-time.After(watch)
+		b.ReportMetric(float64((processTime()-began).Microseconds())/links/2/watch.Seconds(), "cpu-us/link/s")
+	}
 }

@@ -276,6 +276,57 @@ func BenchmarkTopicMemory(b *testing.B) {
 	}
 }
 
+// BenchmarkView is what one relay's coming or going costs each other one in the protocol's goroutine, by how many relays
+// there are in ten regions: for each of 10,000 topics that it follows, and then for each that must be placed anew: to know
+// who is first in order, as a follower does, and all of the order, as an owner does.
+func BenchmarkView(b *testing.B) {
+	const topics = 10_000
+	var first float64
+	for _, relays := range []int{10, 100, 1000} {
+		b.Run(fmt.Sprint("relays=", relays), func(b *testing.B) {
+			now := time.Unix(1_790_000_000, 0)
+			r := agree.New(agree.Config{Name: "r0", Nonce: 1})
+			var members []agree.Member
+			for i := range relays {
+				members = append(members, agree.Member{Name: fmt.Sprint("r", i), Region: fmt.Sprint("region", i%10), State: agree.Ready})
+			}
+			r.View(now, members)
+			for _, m := range members[1:] {
+				r.LinkUp(now, m.Name)
+			}
+			for i := range topics {
+				r.Open(now, fmt.Sprint("topic/", i), false)
+			}
+			r.Take()
+			last := &members[relays-1]
+			for b.Loop() {
+				if last.State++; last.State > agree.Draining {
+					last.State = agree.Ready
+				}
+				now = now.Add(time.Millisecond)
+				r.View(now, members)
+				r.Take()
+			}
+			ns := float64(b.Elapsed().Nanoseconds()) / float64(b.N) / topics
+			if relays == 10 {
+				first = ns
+			}
+			b.ReportMetric(ns, "ns/topic")
+			b.ReportMetric(ns/first, "x-ten-relays")
+			for what, place := range map[string]func(string){
+				"us/first": func(topic string) { agree.First(topic, members) },
+				"us/order": func(topic string) { agree.Order(topic, members) },
+			} {
+				began := time.Now()
+				for i := range 1000 {
+					place(fmt.Sprint("topic/", i))
+				}
+				b.ReportMetric(float64(time.Since(began).Microseconds())/1000, what)
+			}
+		})
+	}
+}
+
 func heap() int64 {
 	var m runtime.MemStats
 	runtime.GC()

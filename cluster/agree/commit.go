@@ -65,7 +65,7 @@ func (r *Relay) verify(t *topic) {
 func (r *Relay) recruit(t *topic) {
 	o := t.own
 	eligible := make([]string, 0, 8) // in order
-	for _, name := range r.rank(t).all {
+	for _, name := range r.heirs(t) {
 		if name != r.cfg.Name {
 			eligible = append(eligible, name)
 		}

@@ -36,53 +36,98 @@ type Member struct {
 // the next in order is in the owner's region if there is one.
 // See https://en.wikipedia.org/wiki/Rendezvous_hashing.
 func Order(topic string, members []Member) []Member {
-	hubs := slices.ContainsFunc(members, func(m Member) bool { return m.Role == Hub && m.State == Ready })
-	list := make([]Member, 0, len(members))
+	return sorted(topic, members, mayOwn(members))
+}
+
+// First is the head of Order, without the rest: its name, or nothing.
+func First(topic string, members []Member) string {
+	may, scale := mayOwn(members), newScale(topic)
+	var first *weighed
 	for _, m := range members {
-		if m.State != Ready || m.Role == Edge || hubs && m.Role != Hub {
+		if !may(m) {
 			continue
 		}
-		list = append(list, m)
+		if w := scale.weigh(m); first == nil || w.compare(first) < 0 {
+			first = &w
+		}
 	}
-	slices.SortFunc(list, func(a, b Member) int { return compare(topic, a, b) })
-	return list
+	if first == nil {
+		return ""
+	}
+	return first.Name
 }
 
 // Regional lists a region's relays, edges too, the topic's parent for the region first.
 func Regional(topic, region string, members []Member) []Member {
-	list := make([]Member, 0, len(members))
+	return sorted(topic, members, func(m Member) bool { return m.State == Ready && m.Region == region })
+}
+
+func mayOwn(members []Member) func(Member) bool {
+	hubs := slices.ContainsFunc(members, func(m Member) bool { return m.Role == Hub && m.State == Ready })
+	return func(m Member) bool { return m.State == Ready && m.Role != Edge && (!hubs || m.Role == Hub) }
+}
+
+func sorted(topic string, members []Member, with func(Member) bool) []Member {
+	scale := newScale(topic)
+	var list []weighed
 	for _, m := range members {
-		if m.State == Ready && m.Region == region {
-			list = append(list, m)
+		if with(m) {
+			list = append(list, scale.weigh(m))
 		}
 	}
-	slices.SortFunc(list, func(a, b Member) int { return compare(topic, a, b) })
-	return list
+	slices.SortFunc(list, func(a, b weighed) int { return a.compare(&b) })
+	order := make([]Member, len(list))
+	for i := range list {
+		order[i] = list[i].Member
+	}
+	return order
 }
 
-func compare(topic string, a, b Member) int {
+// weighed is a relay with what places it for one topic: among a thousand relays weighing is most of the work.
+type weighed struct {
+	Member
+	region, relay uint64
+}
+
+func (a *weighed) compare(b *weighed) int {
 	if a.Region != b.Region {
-		if c := cmp.Compare(weight(topic, "region", b.Region), weight(topic, "region", a.Region)); c != 0 {
-			return c
-		}
-		return cmp.Compare(a.Region, b.Region)
+		return cmp.Or(cmp.Compare(b.region, a.region), cmp.Compare(a.Region, b.Region))
 	}
-	if c := cmp.Compare(weight(topic, "relay", b.Name), weight(topic, "relay", a.Name)); c != 0 {
-		return c
-	}
-	return cmp.Compare(a.Name, b.Name)
+	return cmp.Or(cmp.Compare(b.relay, a.relay), cmp.Compare(a.Name, b.Name))
 }
 
-// weight is FNV-1a with the finisher of SplitMix64, without which names that differ in their last byte sort alike.
-func weight(topic, kind, name string) uint64 {
-	const offset, prime = 14695981039346656037, 1099511628211
-	h := uint64(offset)
-	for _, part := range [...]string{topic, kind, name} {
-		for i := range len(part) {
-			h = (h ^ uint64(part[i])) * prime
-		}
-		h = (h ^ 0xff) * prime // no byte of a topic or of UTF-8: parts cannot run together
+// scale weighs relays for one topic.
+type scale struct {
+	region, relay uint64 // hashes so far
+	last          string // region
+	weight        uint64 // of last
+}
+
+func newScale(topic string) *scale {
+	h := mix(offset, topic)
+	s := &scale{region: mix(h, "region"), relay: mix(h, "relay")}
+	s.weight = finish(mix(s.region, s.last))
+	return s
+}
+
+func (s *scale) weigh(m Member) weighed {
+	if m.Region != s.last {
+		s.last, s.weight = m.Region, finish(mix(s.region, m.Region))
 	}
+	return weighed{m, s.weight, finish(mix(s.relay, m.Name))}
+}
+
+// A weight is FNV-1a with the finisher of SplitMix64, without which names that differ in their last byte sort alike.
+const offset, prime = 14695981039346656037, 1099511628211
+
+func mix(h uint64, part string) uint64 {
+	for i := range len(part) {
+		h = (h ^ uint64(part[i])) * prime
+	}
+	return (h ^ 0xff) * prime // no byte of a topic or of UTF-8: parts cannot run together
+}
+
+func finish(h uint64) uint64 {
 	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
 	h = (h ^ h>>27) * 0x94d049bb133111eb
 	return h ^ h>>31

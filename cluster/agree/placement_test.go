@@ -33,6 +33,9 @@ func TestOrder(t *testing.T) {
 		if !slices.Equal(order, Order(topic, shuffled)) {
 			t.Fatal("the order depends on the listing")
 		}
+		if first := First(topic, list); len(order) == 0 && first != "" || len(order) > 0 && first != order[0].Name {
+			t.Fatalf("%q is first in %+v", first, order)
+		}
 		hub := slices.ContainsFunc(order, func(m Member) bool { return m.Role == Hub })
 		for _, m := range order {
 			if m.State != Ready || m.Role == Edge || hub && m.Role != Hub {

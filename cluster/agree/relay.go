@@ -39,8 +39,10 @@ type Relay struct {
 
 	view  map[string]Member    // by gossip, this relay included
 	since map[string]time.Time // when a member came into view ready
-	views uint64               // counts changes of what follows
+	views uint64               // counts changes of what is above and below
 	links map[string]bool      // true: linked; false: its link is dead, whatever gossip says; absent: never tried
+
+	rosters [2]roster // see members
 
 	topics map[string]*topic
 	fences map[string]fence // of topics that are not held here
@@ -299,41 +301,61 @@ func (r *Relay) usable(name string) bool {
 	return up || here && !tried
 }
 
-// members in view whose links are not dead; all of them if dead is true.
+// members in view whose links are not dead, by name; all of them if dead is true. The list is shared.
 func (r *Relay) members(dead bool) []Member {
-	list := make([]Member, 0, len(r.view))
-	for _, n := range slices.Sorted(maps.Keys(r.view)) {
-		if dead || r.usable(n) {
-			list = append(list, r.view[n])
-		}
+	seen := &r.rosters[0]
+	if dead {
+		seen = &r.rosters[1]
 	}
-	return list
+	if seen.list == nil || seen.at != r.views {
+		list := make([]Member, 0, len(r.view))
+		for _, n := range slices.Sorted(maps.Keys(r.view)) {
+			if dead || r.usable(n) {
+				list = append(list, r.view[n])
+			}
+		}
+		*seen = roster{r.views, list}
+	}
+	return seen.list
 }
 
-// ranking is a topic's order of relays, kept until the view changes.
+// roster is a list of members, kept until the view changes.
+type roster struct {
+	at   uint64 // r.views when it was made
+	list []Member
+}
+
+// ranking is what a topic's order of relays says, kept until the view changes.
 type ranking struct {
 	at    uint64   // r.views when it was made
-	all   []string // who may own, dead links included
 	first string   // who should own, as far as this relay can see; empty: nobody may
+	all   []string // who may own, dead links included; nil: nobody has asked
 }
 
 func (r *Relay) rank(t *topic) *ranking {
-	if k := &t.ranking; k.at == r.views {
-		return k
-	}
 	k := &t.ranking
-	k.at, k.all, k.first = r.views, nil, ""
-	for _, m := range Order(t.name, r.members(true)) {
-		k.all = append(k.all, m.Name)
-	}
-	if list := Order(t.name, r.members(false)); len(list) > 0 {
-		k.first = list[0].Name
+	if k.at != r.views || r.views == 0 {
+		*k = ranking{at: r.views, first: First(t.name, r.members(false))}
 	}
 	return k
 }
 
 // first is the relay that should own a topic as far as this one can see; empty: nobody may.
 func (r *Relay) first(t *topic) string { return r.rank(t).first }
+
+// heirs lists who may own a topic, in order, whether they can be reached or not. It is long where relays are many: those who only
+// follow do without.
+func (r *Relay) heirs(t *topic) []string {
+	k := r.rank(t)
+	if k.all == nil {
+		members := Order(t.name, r.members(true))
+		k.all = make([]string, len(members))
+		for i, m := range members {
+			k.all[i] = m.Name
+		}
+	}
+	return k.all
+}
 
 func (r *Relay) draw() uint64 {
 	r.seen = nextEpoch(r.seen, r.now.Unix(), r.cfg.Nonce)

@@ -84,7 +84,7 @@ func (r *Relay) onInquire(t *topic, from string, m Inquire) {
 
 // above says that relay a ranks before b for a topic; who may not own ranks last.
 func (r *Relay) above(t *topic, a, b string) bool {
-	for _, name := range r.rank(t).all {
+	for _, name := range r.heirs(t) {
 		switch name {
 		case a:
 			return true
