@@ -74,6 +74,7 @@ var codes = [...]code{
 		c.text(&m.Holder)
 		c.number(&m.Epoch)
 		c.number(&m.Goal)
+		c.number(&m.Tail)
 		c.flag(&m.Lag)
 		c.number(&m.Serial)
 	}),

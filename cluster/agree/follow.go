@@ -72,21 +72,26 @@ func (r *Relay) follow(t *topic) {
 	r.at(t, u.asked.Add(r.cfg.Silence))
 }
 
-// rejoin ends a follower's stream from an owner in another region once all is quiet, so that it asks its region's parent, as
-// it did before the trouble that made it go straight: each event crosses between two regions once. Rarely, for if the
-// region's parent cannot serve, the second that this takes is lost.
+// rejoin ends a follower's stream once all is quiet, if trouble has left it with another parent than it should have: its
+// region's, or for that one the owner. Then each event crosses between two regions once, and who follows a region's parent
+// is served. Rarely, for if the new parent cannot serve, the second that this takes is lost.
 func (r *Relay) rejoin(t *topic) bool {
 	u := &t.up
-	if !u.live || !u.owner || t.coming != nil || t.staged != nil || len(t.askers)+len(t.orphans)+len(t.resumes) > 0 ||
-		r.view[u.parent].Region == r.view[r.cfg.Name].Region {
+	if !u.live || t.coming != nil || t.staged != nil || len(t.askers)+len(t.orphans)+len(t.resumes) > 0 {
 		return false
 	}
-	p := r.regional(t)
-	if p == "" || p == r.cfg.Name || p == u.parent {
+	want, self := r.regional(t), r.cfg.Name
+	switch {
+	case want == "" || want == self || want == t.holder:
+		want = t.holder
+	case u.owner && r.view[u.parent].Region == r.view[self].Region:
+		return false
+	}
+	if want == u.parent || want == self || !r.usable(want) {
 		return false
 	}
 	calm := t.settled.Add(r.cfg.Settle)
-	for _, at := range []time.Time{r.since[p].Add(r.cfg.Settle), t.rejoined.Add(r.cfg.Linger)} {
+	for _, at := range []time.Time{r.since[want].Add(r.cfg.Settle), t.rejoined.Add(r.cfg.Linger)} {
 		if at.After(calm) {
 			calm = at
 		}
@@ -97,7 +102,7 @@ func (r *Relay) rejoin(t *topic) bool {
 	}
 	r.send(u.parent, Unfollow{Topic(t.name)})
 	t.rejoined = r.now
-	*u = upward{}
+	*u = upward{straight: want == t.holder}
 	return true
 }
 
@@ -144,7 +149,7 @@ func (r *Relay) onBegin(t *topic, from string, m Begin) {
 	t.learn(r, m.Holder, m.Epoch)
 	u.holder = m.Holder
 	u.begun, u.owner, u.straight, u.hops = true, m.Holder == from, false, 0
-	t.goal = m.Goal
+	t.goal, t.regrown = m.Goal, max(t.regrown, m.Tail)
 	if !m.Lag {
 		r.receive(t, m.Copy)
 	}

@@ -38,6 +38,7 @@ type (
 		Holder string // owner, as far as the parent knows
 		Epoch  uint64
 		Goal   uint64 // the parent's newest visible entry now
+		Tail   uint64 // its newest, visible or not
 		Lag    bool   // the parent is behind the follower in the same epoch: nothing forked
 		Serial uint64 // of the Follow that it answers
 	}

@@ -47,7 +47,11 @@ func (r *Relay) onFollow(t *topic, from string, m Follow) {
 		}
 	case follower:
 		if !m.Direct && t.up.parent != from && r.regional(t) == r.cfg.Name {
-			t.waiting[from] = m // this relay is its region's parent and is about to follow
+			t.waiting[from] = m                               // this relay is its region's parent and is about to follow
+			if t.fed() && !t.up.owner && r.usable(t.holder) { // somebody else than the owner, so far
+				r.send(t.up.parent, Unfollow{Topic(t.name)})
+				t.up = upward{straight: true}
+			}
 			return
 		}
 	}
@@ -89,7 +93,7 @@ func (r *Relay) point(t *topic, from string, req Request) {
 func (r *Relay) serve(t *topic, to string, f Follow) {
 	l := t.target()
 	c, sent := l.copyFor(f.Lineage, f.Head)
-	b := Begin{Topic: Topic(t.name), Copy: c, Goal: l.visible, Holder: t.holder, Epoch: t.holderEpoch, Serial: f.Serial}
+	b := Begin{Topic: Topic(t.name), Copy: c, Goal: l.visible, Tail: l.head(), Holder: t.holder, Epoch: t.holderEpoch, Serial: f.Serial}
 	switch t.role {
 	case owner:
 		b.Holder, b.Epoch = r.cfg.Name, t.own.epoch

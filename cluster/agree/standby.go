@@ -62,6 +62,7 @@ func (r *Relay) onAppend(t *topic, from string, m Append) {
 	if m.First {
 		t.goal = m.Visible
 		r.receive(t, m.Copy)
+		t.regrown = max(t.regrown, t.target().head())
 		s.synced, s.doubt = true, time.Time{}
 	} else {
 		l := t.target()

@@ -184,6 +184,7 @@ func (r *Relay) take(t *topic, epoch uint64, reason string) {
 	t.own = &ownership{epoch: epoch, confirmed: epoch, fresh: true, charged: epoch, since: r.now, before: t.vow}
 	t.fence, t.promised = epoch, r.cfg.Name
 	l := t.target()
+	t.regrown = max(t.regrown, l.head())
 	l.begin(epoch)
 	t.recall()
 	r.adoptOwn(t)

@@ -32,8 +32,8 @@ type topic struct {
 	goal    uint64                // staged must be visible up to here before it is shown
 	orphans []Entry               // what this relay holds beyond the fork and the owner may lack
 	placed  map[Position]Position // where the owner put them; zero: nowhere
-	// An epoch that was begun here and had no entries has vanished from the log: up to this sequence it may show what a
-	// subscriber saw before it crossed over to that epoch.
+	// Up to this sequence the log may come to show what a subscriber saw elsewhere and crossed over from: an owner that died
+	// may have shown a tail that is not committed here yet, while an epoch that was begun without it vanished.
 	regrown uint64
 
 	fence    uint64 // highest epoch promised to anybody
@@ -244,11 +244,7 @@ func (r *Relay) receive(t *topic, c Copy) {
 			l.append(e)
 		}
 	}
-	spans := slices.Clone(c.Lineage.upTo(l.head()))
-	if slices.ContainsFunc(l.spans, func(s Span) bool { return spans.find(s.Epoch) < 0 }) {
-		t.regrown = max(t.goal, l.head())
-	}
-	l.spans = spans
+	l.spans = slices.Clone(c.Lineage.upTo(l.head()))
 	r.apply(t, c.Notes)
 	t.mark(r)
 }
