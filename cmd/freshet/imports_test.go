@@ -18,7 +18,7 @@ var mayImport = map[string][]string{
 	"freshet/relay/h2":      {"golang.org/x/net/http2/...", "golang.org/x/net/http/httpguts"},
 	"freshet/origin":        {"freshet/ringbuf", "freshet/origin/sse", "golang.org/x/net/...", "github.com/prometheus/...", "github.com/klauspost/compress/..."},
 	"freshet/origin/sse":    {},
-	"freshet/cluster":       {"freshet/cluster/...", "freshet/ringbuf", "freshet/origin/sse", "golang.org/x/net/...", "github.com/prometheus/...", "github.com/hashicorp/...", "github.com/cespare/xxhash/v2"},
+	"freshet/cluster":       {"freshet/cluster/...", "freshet/ringbuf", "freshet/origin/sse", "golang.org/x/net/...", "github.com/prometheus/...", "github.com/hashicorp/...", "github.com/cespare/xxhash/v2", "github.com/klauspost/compress/..."},
 	"freshet/ringbuf":       {"github.com/klauspost/compress/..."},
 }
 
