@@ -30,7 +30,7 @@ type clusterTemplates struct {
 	// Static after construction.
 	feeds *feeds
 	node  templateNode
-	relay *relay.Relay // knows the logs of this relay's own topics
+	relay *relay.Relay  // knows the logs of this relay's own topics
 	lease time.Duration // for so long a relay that wants a topic is believed without a word
 
 	// mu guards what follows. Nothing is called under it that waits.
@@ -209,15 +209,16 @@ func (c *clusterTemplates) Wanted(topic, from, id string, known bool) {
 		p.expiry.Reset(c.lease)
 	}
 	p.wanters[from] = time.Now().Add(c.lease)
-	switch {
-	case p.state == pullOver && known: // it is told once more, and leaves
-		c.node.Sourced(topic, from, p.status)
-		return
-	case p.state == pullOver:
+	if p.state == pullOver {
+		if known { // it is told once more, and leaves
+			c.node.Sourced(topic, from, p.status)
+			return
+		}
 		p.id, p.open = id, false
-	case p.open:
+	}
+	if p.open {
 		c.node.Sourced(topic, from, cluster.SourceOpen)
-	default:
+	} else {
 		p.asking[from] = true
 	}
 	if p.state != pullRunning {
