@@ -5,44 +5,38 @@ import (
 	"time"
 )
 
-// A relay that cannot reach the owner, and everybody else can, follows through who names the owner.
-func TestFollowAroundABrokenCable(t *testing.T) {
-	p := &pair{now: time.Unix(1000, 0), relays: map[string]*Relay{}, forgot: map[string]int{}, shown: map[string]int{}}
-	var view []Member
-	for i, name := range []string{"a", "b", "c"} {
-		view = append(view, Member{Name: name, State: Ready})
-		p.relays[name] = New(Config{Name: name, Nonce: uint16(i + 1)})
-	}
-	for name, r := range p.relays {
-		r.View(p.now, view)
-		for other := range p.relays {
-			if other != name {
-				r.LinkUp(p.now, other)
+// A follower that asks twice does not take the answer to the first request for one to the second: the parent may have
+// changed its mind in between.
+func TestAnswerToAnEarlierFollow(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	r := New(Config{Name: "r1"})
+	r.View(now, []Member{{Name: "r1", Role: Edge, State: Ready}, {Name: "r2", State: Ready}})
+	r.LinkUp(now, "r2")
+	r.Open(now, "t", false)
+	asked := func() Follow {
+		for _, m := range r.Take().Messages {
+			if f, ok := m.Message.(Follow); ok && m.To == "r2" {
+				return f
 			}
 		}
-		r.Open(p.now, "t", false)
+		t.Fatal("it does not follow")
+		return Follow{}
 	}
-	p.pass(5 * time.Second)
-	p.publish("k1", Event)
-	p.pass(time.Second)
-	// The third in order is a follower; the cable between it and the owner breaks.
-	order := Order("t", view)
-	owner, far := order[0].Name, order[2].Name
-	if d, ok := p.relays[owner].Describe("t"); !ok || d.Role != "owner" || p.shown[far] != 1 {
-		t.Fatalf("%+v, %d shown", d, p.shown[far])
+	first := asked()
+	now = now.Add(time.Second) // no answer
+	r.Tick(now)
+	second := asked()
+	if first.Serial == second.Serial {
+		t.Fatalf("both requests have the number %d", first.Serial)
 	}
-	p.relays[owner].LinkDown(p.now, far)
-	p.relays[far].LinkDown(p.now, owner)
-	p.settle()
-	p.pass(5 * time.Second)
-	p.relays[owner].Publish(p.now, "t", Entry{Key: "k2", Body: []byte("data: k2\n")}, 2)
-	p.settle()
-	p.pass(time.Second)
-	if got := p.shown[far]; got != 2 {
-		d, _ := p.relays[far].Describe("t")
-		t.Errorf("%d events shown, want 2: %+v", got, d)
+	begin := Begin{Topic: "t", Holder: "r2", Epoch: 1 << nonceBits, Serial: first.Serial, Copy: Copy{Lineage: Lineage{{1 << nonceBits, 1}}}}
+	r.Receive(now, "r2", begin)
+	if d, _ := r.Describe("t"); len(d.Lineage) != 0 {
+		t.Errorf("it took the answer to the first: %+v", d)
 	}
-	if d, _ := p.relays[far].Describe("t"); d.Parent != order[1].Name {
-		t.Errorf("%s follows from %s", far, d.Parent)
+	begin.Serial = second.Serial
+	r.Receive(now, "r2", begin)
+	if d, _ := r.Describe("t"); len(d.Lineage) == 0 {
+		t.Errorf("it did not take the answer to the second: %+v", d)
 	}
 }

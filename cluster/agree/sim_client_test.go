@@ -252,7 +252,7 @@ func (s *subscriber) follow(rt Route, came bool) {
 	case s.place.Lost != (Position{}) && rt.Lost != (Position{}) && rt.Lost != s.place.Lost && !l.has(s.place.Lost):
 		s.edge(dropped)
 	}
-	if rt.Missing {
+	if rt.Missing && (came || s.lost != (Position{})) {
 		s.edge(crossed)
 	}
 	if s.w.mutate == forgetLost {

@@ -14,7 +14,7 @@ import (
 
 var (
 	simSeed  = flag.Uint64("sim.seed", 0, "run this one schedule and print what happens")
-	simSeeds = flag.Int("sim.seeds", 3000, "schedules to run")
+	simSeeds = flag.Int("sim.seeds", 500, "schedules to run")
 )
 
 // plan is what a seed decides before the first event.
