@@ -62,21 +62,51 @@
 //     branch that it came from (Place.Lost) for as long as that branch has not been merged (Route.Missing). Whenever lost
 //     events find their places (Merged), it is routed again, so that it is not sent them a second time; and if it comes back
 //     to the side that it left, it goes on where it was. Nobody waits for a merge.
-//   - An epoch in which nothing was appended can vanish without a fork: the log then goes on in the epoch before, with events
-//     that a client may have seen before it crossed over. It is routed again before they are shown.
+//   - A dead owner may have shown a tail that its heir has not committed yet, and an epoch that was begun without that tail can
+//     vanish without a fork. Whoever saw the tail and crossed over is routed again before the log that survives shows it.
 //   - Who is known by position where it comes to is answered at once, whole log or not. Only "unknown" needs the owner, who
-//     makes sure first (an empty append to its standby) that it is the owner still. The two seconds for the ring to reach an
-//     id are those in which the relay is in touch with an owner: a takeover in the middle stops that clock, and five seconds
-//     end it.
+//     makes sure first (an empty append to its standby) that it is the owner still, and a log that has been whole for a
+//     while. The two seconds for the ring to reach an id are those in which the relay is in touch with an owner: a takeover
+//     in the middle stops that clock, and five seconds end it. What an owner says of an id is about its own log: There names
+//     the place, and if the log that survives has it not, the word is void.
 //   - By an id that the origin set, nothing tells on which of two branches a client saw the event: it is sent what came after
 //     the fork again (guarantee 5's last sentence).
+//   - Follow has a number and its answer repeats it. Without, the answer to an earlier request is taken for one to a later,
+//     which the parent has refused meanwhile.
+//   - A candidate that gives up takes back what it promised itself, or it would fence out the living owner that it heard of.
+//     Who has asked its parent for leave to drop the topic does not name it as the owner any more.
+//   - Once all is quiet a follower that trouble has left with another parent goes back to its region's, and that one to the
+//     owner, or every takeover would end the tree for good.
 //
-// # What a client may see twice
+// Feeds (feed.go):
 //
-// The simulator's checker lets a client see an event twice only where nobody could know better: all who held it were killed,
-// and its publisher, who had no answer, sent it again; or the client came with an origin's id of an event that stood on two
-// branches; or both sides of a partition committed the event on their own (a publisher retried on the other side, a feed was
-// pulled on both), and the client went from one side to the other before they met; or it had seen three sides of two
-// partitions, of which a Place names two. A gap is told only if the ring has moved on, or if neither the owner nor anybody
-// else within reach knows the id.
+//   - Of two feed owners that meet the one that stays may have the lower epoch, and the owners of the topics would refuse it
+//     for ever. They say which epoch they have seen, and it draws a later one, which its standby has to confirm. That does
+//     not count as a change of standby: two owners that outdo each other would put off their meeting for ever.
+//   - The newest pull of each feed goes with the log, not with its entries: they may all be gone.
+//   - What an origin repeats is known by its id and its bytes together, for as long as publish keys are: also where the id was
+//     not used because another event has it, and where the ring has moved on.
+//   - The side that loses may have been further on at the origin. What a merge brought, or that side's last publishes, is not
+//     committed again when the own pull comes to it, although that is no unbroken run after a reconnect.
+//   - Cursors are not merged: those of the side that stays say what has been passed on that side.
+//
+// # What a client may see twice, or miss
+//
+// The simulator's checker lets a client see an event twice, on one stream or several, only where nobody could know better:
+//
+//   - all who held it were killed, and its publisher, who had no answer, sent it again;
+//   - the client came with an origin's id of an event that stood on two branches, or with any such id after it had crossed
+//     from one side to the other, for such an id has no room for what it saw there;
+//   - both sides committed the event on their own (a publisher retried on the other side, a feed was pulled on both), or the
+//     ring of one side let it go before the merge, and the client went from one side to the other before they met;
+//   - the client came back to a branch that it had seen merged, at a relay that had not heard of the merge; or it had seen three
+//     sides of two partitions, of which a Place names two;
+//   - a feed's origin repeated it after an event that this side had never held: no unbroken run of known ids.
+//
+// A client misses an event without a gap in one case: it comes to the other side of a partition that still lasts, with an
+// origin's id of an event that both sides have committed on their own. What this side committed before that event, and the
+// other did not, it has not seen, and nothing tells. In a topic that only a feed fills there is no such event.
+//
+// A gap is told only if the ring has moved on, or if neither the owner nor, once owners have met, anybody within reach knows
+// the id.
 package agree
