@@ -65,6 +65,7 @@ type link struct {
 	delay   atomic.Int64  // of an echo, there and back, nanoseconds
 	in, out atomic.Uint64 // bytes as they travel
 	text    atomic.Uint64 // bytes of frames that were sent
+	writing atomic.Int64  // bytes of frames that the peer is about to take
 }
 
 // ear notes that something was heard: each piece that comes is a sign of life.
@@ -126,6 +127,13 @@ func (l *link) send(m agree.Message) {
 	if slow || n > maxFrame {
 		l.end(errSlow)
 	}
+}
+
+// lag is how many bytes the peer has not taken yet.
+func (l *link) lag() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.pending) + int(l.writing.Load())
 }
 
 func (l *link) stir() {
@@ -219,12 +227,14 @@ func (l *link) write() error {
 		if len(frames) == 0 {
 			continue
 		}
+		l.writing.Store(int64(len(frames)))
 		if _, err := w.Write(frames); err != nil {
 			return fmt.Errorf("link: write: %w", err)
 		}
 		if err := l.wire.flush(); err != nil {
 			return fmt.Errorf("link: write: %w", err)
 		}
+		l.writing.Store(0)
 		l.text.Add(uint64(len(frames)))
 		l.wire.traffic.text.Add(uint64(len(frames)))
 		if cap(frames) > 1<<20 {

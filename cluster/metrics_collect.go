@@ -103,9 +103,7 @@ func (ls *Links) now() (count, pending int) {
 	}
 	ls.mu.Unlock()
 	for _, l := range links {
-		l.mu.Lock()
-		pending += len(l.pending)
-		l.mu.Unlock()
+		pending += l.lag()
 	}
 	return len(links), pending
 }

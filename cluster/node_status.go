@@ -37,7 +37,7 @@ type LinkStatus struct {
 	Received uint64    `json:"received_bytes"`
 	Sent     uint64    `json:"sent_bytes"`
 	Text     uint64    `json:"sent_text_bytes"` // of Sent, before it was compressed
-	Pending  int       `json:"pending_bytes"`   // not written yet: how far the peer is behind
+	Pending  int       `json:"pending_bytes"`   // lag: what the peer has not taken yet, before compression
 	Links    uint64    `json:"links"`           // to this relay so far
 }
 
@@ -56,6 +56,7 @@ type TopicStatus struct {
 	OwnerHead string         `json:"owner_head,omitempty"` // and at the owner
 	Tail      uint64         `json:"uncommitted"`
 	Lineage   []SpanStatus   `json:"lineage"`
+	Lost      []BranchStatus `json:"lost_branches"` // that this relay knows of
 	Merging   int            `json:"merging,omitempty"`
 }
 
@@ -68,6 +69,12 @@ type RegionParent struct {
 // SpanStatus is an epoch of the log.
 type SpanStatus struct {
 	First string `json:"first"` // position where it begins
+}
+
+// BranchStatus is what did not become part of the log: of an owner that another one replaced meanwhile.
+type BranchStatus struct {
+	First string `json:"first"` // position where it begins
+	After string `json:"after"` // position in the log that it follows
 }
 
 // Status describes the cluster.
@@ -101,7 +108,11 @@ func (n *Node) Topic(ctx context.Context, topic string) (s TopicStatus, ok bool,
 	}
 	s = TopicStatus{
 		Topic: topic, Owner: f.Owner, Standby: f.Standby, Role: f.Role, Alone: f.Alone, Parent: f.Parent,
-		Followers: f.Followers, Oldest: f.Oldest.String(), Head: f.Head.String(), Tail: f.Tail, Merging: f.Merging,
+		Followers: append([]string{}, f.Followers...), Oldest: f.Oldest.String(), Head: f.Head.String(), Tail: f.Tail, Merging: f.Merging,
+		Parents: []RegionParent{}, Lineage: []SpanStatus{}, Lost: []BranchStatus{}, // lists in JSON, though they be empty
+	}
+	for _, b := range f.Lost {
+		s.Lost = append(s.Lost, BranchStatus{First: agree.Position{Epoch: b.Epoch, Seq: b.First}.String(), After: b.After.String()})
 	}
 	for _, span := range f.Lineage {
 		s.Lineage = append(s.Lineage, SpanStatus{First: agree.Position{Epoch: span.Epoch, Seq: span.First}.String()})
@@ -129,12 +140,9 @@ func (ls *Links) status(name string) *LinkStatus {
 	}
 	l, count := p.link, ls.count[name]
 	ls.mu.Unlock()
-	l.mu.Lock()
-	pending := len(l.pending)
-	l.mu.Unlock()
 	return &LinkStatus{
 		Since: l.began, Delay: time.Duration(l.delay.Load()).Seconds(),
 		Quiet:    time.Duration(time.Now().UnixNano() - l.heard.Load()).Seconds(),
-		Received: l.in.Load(), Sent: l.out.Load(), Text: l.text.Load(), Pending: pending, Links: count,
+		Received: l.in.Load(), Sent: l.out.Load(), Text: l.text.Load(), Pending: l.lag(), Links: count,
 	}
 }

@@ -52,7 +52,11 @@ func (r *Relay) Describe(name string) (Description, bool) {
 
 // Counts of topics by what this relay is to them.
 type Counts struct {
-	Topics, Owned, Standby, Alone, Unsafe int // Unsafe: owned, others may own, and no standby has its copy yet
+	Topics  int `json:"held"`
+	Owned   int `json:"owned"`
+	Standby int `json:"standby"`
+	Alone   int `json:"alone"`           // of those owned: nobody else may own
+	Unsafe  int `json:"without_standby"` // of those owned: others may own, and no standby has its copy yet
 }
 
 // Count the topics held here.
