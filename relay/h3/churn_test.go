@@ -45,7 +45,7 @@ func TestChurn(t *testing.T) {
 				goroutines, memory = runtime.NumGoroutine(), live()
 			}
 		}
-		if now := runtime.NumGoroutine(); now > goroutines {
+		if now := runtime.NumGoroutine(); now > goroutines+10 { // there are others than ours
 			t.Errorf("%d goroutines after %d connections, %d after %d", now, waves*conns, goroutines, warm*conns)
 		}
 		if now, most := live(), memory+256<<10+128*uint64((waves-warm)*conns); now > most {
