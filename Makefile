@@ -38,7 +38,12 @@ race: tools ## run every test under the race detector
 .PHONY: bench
 bench: build ## compare freshet with the kernel's own cost, then run the micro benchmarks (ARGS="..." passes flags)
 	$(BIN)/freshet bench -suite $(ARGS)
+	$(BIN)/freshet bench -cluster $(ARGS)
 	go test -run '^$$' -bench . -timeout $(TIMEOUT) ./...
+
+.PHONY: chaos
+chaos: ## kill, stop and part real relays for two minutes (ARGS="-seed 7" repeats a schedule, "-chaos 10m" goes on)
+	go test -run '^TestChaos' -v -timeout $(TIMEOUT) ./cmd/freshet -chaos 2m $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## fuzz each target for FUZZTIME (20s)

@@ -24,7 +24,9 @@ latencies; with -pid, also the relay's CPU a delivery and its memory a subscribe
   freshet bench -connections 200 -pair -pid $(pidof freshet)    # gzip against identity, on one relay at one time
 
 -suite starts relays of its own and prints the table of figures that freshet must reach, beside the
-kernel's own cost of the same bytes.`,
+kernel's own cost of the same bytes. -cluster starts three relays that are a cluster, and prints how long
+a subscriber waits for the next event when one of them is killed or stopped, and what a second copy of
+each event costs its publisher.`,
 		define: defineBench,
 	})
 }
@@ -57,6 +59,8 @@ func defineBench(flags *flag.FlagSet) action {
 	})
 	asJSON := flags.Bool("json", false, "print the result as JSON")
 	suite := flags.Bool("suite", false, "start relays and print the table of figures")
+	cluster := flags.Bool("cluster", false, "start a cluster, have its relays fail, and print how long nothing came")
+	rounds := flags.Int("rounds", 20, "with -cluster: failures of each kind")
 	filter := flags.String("case", "", "with -suite: only the cases whose name contains this")
 	kernelWriter := flags.String("kernel-writer", "", "used by -suite: be the process that measures the kernel's writes")
 	plainHTTP3 := flags.Bool("plain-http3", false, "used by -suite: be the server that HTTP/3 is compared with")
@@ -70,10 +74,13 @@ func defineBench(flags *flag.FlagSet) action {
 		if *kernelWriter != "" {
 			return bench.ServeKernelWriter(*kernelWriter, t.stdout)
 		}
-		if *suite {
+		if *suite || *cluster {
 			program, err := os.Executable()
 			if err != nil {
 				return err
+			}
+			if *cluster {
+				return bench.Cluster{Program: program, Rounds: *rounds, Out: t.stdout, Log: t.stderr}.Run(ctx)
 			}
 			return bench.Suite{Program: program, Each: load.Duration, Filter: *filter, Out: t.stdout, Log: t.stderr}.Run(ctx)
 		}

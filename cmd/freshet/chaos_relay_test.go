@@ -2,10 +2,12 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -43,7 +45,7 @@ func newChaosRelay(t testing.TB, name string, at [4]string, join []string, enter
 	for _, set := range []string{
 		"cluster.name=" + name, "cluster.gossip=" + at[2], "cluster.links=" + at[3], "cluster.key=" + chaosKey,
 		"cluster.join=" + strings.Join(join, ","), "publish.tokens=" + chaosToken,
-		"drain=1s", "retry=50ms", "limits.address_share=1", "log.level=warn",
+		"drain=1s", "retry=50ms", "limits.address_share=1", "log.level=" + cmp.Or(os.Getenv("CHAOS_LOG_LEVEL"), "warn"),
 	} {
 		r.args = append(r.args, "-set", set)
 	}
@@ -162,6 +164,9 @@ func (r *chaosRelay) resume() error {
 func (r *chaosRelay) bury() {
 	if r.ended == nil {
 		return
+	}
+	if dir := os.Getenv("CHAOS_LOG"); dir != "" && r.t.Failed() {
+		defer func() { _ = os.WriteFile(filepath.Join(dir, r.name+".log"), []byte(r.output.String()), 0o644) }()
 	}
 	r.hold.Close()
 	select {
