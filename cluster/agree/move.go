@@ -1,6 +1,9 @@
 package agree
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // arrival is a topic that its owner wants to move here.
 type arrival struct {
@@ -65,8 +68,9 @@ func (r *Relay) onMove(t *topic, from string, m Move) {
 		}
 	case follower:
 		t.learn(r, from, m.Epoch)
-		if t.holder != from {
-			return // an older owner: it will hear of the newer one
+		if t.holder != from { // an older owner: it hears of the newer one when this relay is that
+			t.suit(from)
+			return
 		}
 		if p := t.up.parent; p != "" && p != from {
 			r.send(p, Unfollow{Topic(t.name)})
@@ -74,8 +78,18 @@ func (r *Relay) onMove(t *topic, from string, m Move) {
 		}
 		t.up.retry = time.Time{}
 	}
+	if a := t.coming; a != nil && a.from != from {
+		t.suit(a.from)
+	}
 	t.coming = &arrival{from: from, epoch: m.Epoch, until: r.now.Add(2 * r.cfg.Silence)}
 	r.at(t, t.coming.until)
+}
+
+// suit notes an owner whose topic this relay does not take, because another owner is the one that it takes it from.
+func (t *topic) suit(owner string) {
+	if !slices.Contains(t.suitors, owner) {
+		t.suitors = append(t.suitors, owner)
+	}
 }
 
 // arrive tells the owner when this relay is up to date, and takes the topic when the rest has come.

@@ -188,6 +188,10 @@ func (r *Relay) take(t *topic, epoch uint64, reason string) {
 	l.begin(epoch)
 	t.recall()
 	r.adoptOwn(t)
+	for _, name := range t.suitors { // two owners need not wait for their next attempt to meet
+		r.await(t, name, Owned{Topic(t.name), epoch, 0})
+	}
+	t.suitors = nil
 	r.decide(Notice{t.name, reason, ""})
 	r.decide(Charge{t.name, true, epoch})
 	r.tell(t, r.cfg.Name, epoch)

@@ -60,6 +60,7 @@ type topic struct {
 	cand     *candidacy         // as a candidate
 	offer    offering           // orphans on their way to the owner
 	coming   *arrival           // a topic that another relay moves here
+	suitors  []string           // other owners that wanted to move it here lately
 	outbox   outbox             // publishes accepted here
 	resumes  []*resume          // subscribers that wait for an answer
 	feeds    map[string]pulling // as the owner: see feed.go
