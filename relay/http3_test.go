@@ -104,7 +104,7 @@ func TestHTTP3SharesConnections(t *testing.T) {
 // A relay that drains tells every connection to go at once, by GOAWAY, while its streams are let go one after the
 // other. Who comes meanwhile by TCP is told when to come back; by UDP it is refused, and turns to TCP.
 func TestDrainSaysGoAway(t *testing.T) {
-	const streams = 300 // on each connection: they are let go over a millisecond for each
+	const streams = 500 // on each connection: they are let go over a millisecond for each
 	r := serveRelay(t, Config{Drain: time.Minute})
 	clients := make(map[string]protocol)
 	var all []*puppet
