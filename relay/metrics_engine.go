@@ -62,7 +62,7 @@ func (h limitHits) Collect(to chan<- prometheus.Metric) {
 type engineCollector struct{ engine *netloop.Engine }
 
 var (
-	engineConnections = prometheus.NewDesc("freshet_relay_connections", "Connections open now.", nil, nil)
+	engineConnections = prometheus.NewDesc("freshet_relay_connections", "Connections open now, but for those of HTTP/3.", nil, nil)
 	engineHandshakes  = prometheus.NewDesc("freshet_relay_handshakes", "Connections on their way to their first request.", nil, nil)
 	engineRequests    = prometheus.NewDesc("freshet_relay_requests_in_flight", "HTTP/2 requests in their handlers.", nil, nil)
 	engineAccepted    = prometheus.NewDesc("freshet_relay_connections_accepted_total", "Connections accepted, those refused at once included.", nil, nil)
