@@ -38,12 +38,11 @@ func filled(v reflect.Value, n *uint64) {
 func everyMessage() []Message {
 	var all []Message
 	n := uint64(0)
-	for kind, code := range codes {
-		if code == nil {
+	for _, m := range messages {
+		if m.code == nil {
 			continue
 		}
-		m := code(&coder{reading: true, buf: make([]byte, 4096)}, uint8(kind), nil)
-		v := reflect.New(reflect.TypeOf(m)).Elem()
+		v := reflect.New(m.what).Elem()
 		all = append(all, v.Interface().(Message))
 		filled(v, &n)
 		all = append(all, v.Interface().(Message))
