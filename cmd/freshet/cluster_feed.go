@@ -72,7 +72,9 @@ func newClusterFeed(all *clusterFeeds, topic string, source *origin.Source, r *r
 
 // Run pulls the feed whenever this relay is charged with it, until ctx ends.
 func (f *clusterFeed) Run(ctx context.Context) error {
-	f.all.node.Pin(f.topic)
+	if !f.all.edge { // which is never charged
+		f.all.node.Pin(f.topic)
+	}
 	var epoch uint64
 	for {
 		if !f.await(ctx, func() bool { return f.epoch != 0 && f.epoch != epoch }) {

@@ -29,6 +29,7 @@ type clusterFeeds struct {
 
 	// Static after construction.
 	node    feedNode
+	edge    bool // this relay owns nothing
 	log     *slog.Logger
 	metrics *feedMetrics
 	steady  map[string]*clusterFeed // by the names of their logs
@@ -49,7 +50,7 @@ const feedLog = "feed:"
 // join makes the feeds those of a cluster, instead of connect. It must be called once,
 // before the member, the relay and the feeds run.
 func (f *feeds) join(m *membership, r *relay.Relay, topics relay.Topics) error {
-	c := &clusterFeeds{Rings: m, node: m.Node, log: m.Log, metrics: f.metrics, steady: map[string]*clusterFeed{}}
+	c := &clusterFeeds{Rings: m, node: m.Node, edge: m.Role == agree.Edge, log: m.Log, metrics: f.metrics, steady: map[string]*clusterFeed{}}
 	for _, source := range f.steady {
 		topic := feedLog + f.known[source]
 		if before := c.steady[topic]; before != nil {

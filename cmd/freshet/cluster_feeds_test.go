@@ -42,10 +42,11 @@ func TestClusterFeedOwnerKilled(t *testing.T) {
 // In a partition each side pulls; when it has healed one relay does, and nobody has missed an event, or got it twice.
 func TestClusterFeedPartition(t *testing.T) {
 	t.Parallel()
-	o := newFeedOrigin(t, 50)
-	s := newClusterStage(t, 4, scores(o))
-	watchers := s.audience("match", s.members)
+	o, live := newFeedOrigin(t, 50), newFeedOrigin(t, 50)
+	s := newClusterStage(t, 4, scores(o), ofOrigin(live))
+	watchers, viewers := s.audience("match", s.members), s.audience("live/x", s.members)
 	watchers[0].awaitEvent("origin", 30)
+	live.awaitMore(1, viewers)
 	first := s.member(o.awaitPuller())
 	few := []*member{first, s.others(first)[0]}
 	many := s.others(few...)
@@ -55,15 +56,23 @@ func TestClusterFeedPartition(t *testing.T) {
 		return fmt.Sprint(p), len(p) == 2 && slices.Contains(names(few), p[0]) != slices.Contains(names(few), p[1])
 	})
 	o.awaitMore(50, watchers)
+	live.awaitMore(10, viewers)
+	if p := live.pullers(); len(p) != 2 {
+		t.Errorf("%v pull the topic of a template", p)
+	}
 	s.net.Heal()
 	s.awaitMembers(4)
 	o.awaitPuller()
+	live.awaitPuller()
 	o.awaitMore(50, watchers)
+	live.awaitMore(10, viewers)
 	// The feed may heal before the topic: what the other side brought meanwhile comes with the topic, later.
 	o.want(o.rest(), watchers, false)
+	live.want(live.rest(), viewers, false)
 	o.awaitPuller()
-	if o.most != 2 {
-		t.Errorf("%d pull at once", o.most)
+	live.awaitPuller()
+	if o.most != 2 || live.most != 2 {
+		t.Errorf("%d and %d pull at once", o.most, live.most)
 	}
 }
 
@@ -93,6 +102,30 @@ func TestClusterFeedMoves(t *testing.T) {
 	if o.most > 2 {
 		t.Errorf("%d pull at once", o.most)
 	}
+}
+
+// The relay that pulls falls silent, and comes back when another has gone on: what it has pulled meanwhile is known.
+func TestClusterFeedOwnerPaused(t *testing.T) {
+	t.Parallel()
+	o := newFeedOrigin(t, 100)
+	s := newClusterStage(t, 3, scores(o))
+	watchers := s.audience("match", s.members)
+	o.awaitMore(50, watchers)
+	first := s.member(o.awaitPuller())
+	first.pause()
+	eventually(t, "another pulls", func() (string, bool) {
+		p := o.pullers()
+		return fmt.Sprint(p), slices.ContainsFunc(p, func(name string) bool { return name != first.name })
+	})
+	others := s.elsewhere(watchers, first)
+	o.awaitMore(100, others)
+	first.resume()
+	s.awaitMembers(3)
+	o.awaitPuller()
+	o.awaitMore(100, watchers)
+	last := o.rest()
+	o.wantAll(last, others)
+	o.want(last, watchers, false)
 }
 
 // Of two feeds each is pulled once, also that of many topics, and killing a relay moves what it pulled. Nobody subscribes to

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +22,7 @@ type feedOrigin struct {
 	server  *httptest.Server
 	overlap int
 	topics  []string // of a feed of many topics, in turn; nil: of one
-	answer  int      // instead of a stream; 0: a stream
+	refuses bool     // it answers with the status that the path ends in, not with a stream
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced
@@ -93,9 +94,10 @@ func (o *feedOrigin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	relay, resume := r.Header.Get("Relay"), r.Header.Get("Last-Event-ID")
 	at, _ := strconv.Atoi(resume)
 	at = max(at-o.overlap, 0)
-	if o.answer != 0 {
-		o.change(func() { o.pulls = append(o.pulls, feedPull{relay, resume, o.events}) })
-		w.WriteHeader(o.answer)
+	if o.refuses {
+		status, _ := strconv.Atoi(path.Base(r.URL.Path))
+		o.change(func() { o.pulls = append(o.pulls, feedPull{relay, resume, status}) })
+		w.WriteHeader(status)
 		return
 	}
 	refused := false
