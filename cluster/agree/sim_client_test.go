@@ -60,6 +60,9 @@ func (n *node) decide(d Decision) {
 			}
 		}
 	case Charge:
+		if d.Owner && n.member.Role == Edge {
+			n.w.check.fail("%s owns %s and is an edge", n.name, d.Topic)
+		}
 		if d.Topic == theFeed {
 			n.charged(d)
 		}

@@ -53,6 +53,11 @@ func (c *checker) finalTopic(topic string) {
 	}
 	t := own.r.topics[topic]
 	l := t.target()
+	if order := Order(topic, own.r.members(true)); len(order) > 0 && order[0].Name != own.name {
+		c.fail("%s owns %s at the end, and %s should", own.name, topic, order[0].Name)
+	} else if len(order) > 1 && t.own.standby != order[1].Name {
+		c.fail("%s is the standby of %s at the end, and %s should be", t.own.standby, topic, order[1].Name)
+	}
 	if t.staged != nil || l.visible != l.head() {
 		c.fail("%s of %s is not settled at the end: staged %v, visible %d of %d", topic, own.name, t.staged != nil, l.visible, l.head())
 	}
