@@ -26,7 +26,7 @@ func TestMetricsOfTheEngine(t *testing.T) {
 		t.Error(w.Code)
 	}
 	const want = `
-# HELP freshet_relay_connections Connections open now.
+# HELP freshet_relay_connections Connections open now, but for those of HTTP/3.
 # TYPE freshet_relay_connections gauge
 freshet_relay_connections 2
 # HELP freshet_relay_limit_hits_total Times a limit was met.
