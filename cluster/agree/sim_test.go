@@ -15,6 +15,7 @@ import (
 var (
 	simSeed  = flag.Uint64("sim.seed", 0, "run this one schedule and print what happens")
 	simSeeds = flag.Int("sim.seeds", 500, "schedules to run")
+	simFrom  = flag.Int("sim.from", 1, "the first of them")
 )
 
 // plan is what a seed decides before the first event.
@@ -190,7 +191,7 @@ func TestSchedules(t *testing.T) {
 	if testing.Short() {
 		n /= 10
 	}
-	total := runSeeds(1, n, 5, "", func(seed uint64, f string) { t.Errorf("seed %d: %s", seed, f) })
+	total := runSeeds(*simFrom, n, 5, "", func(seed uint64, f string) { t.Errorf("seed %d: %s", seed, f) })
 	for _, kind := range []string{"kill", "pause", "slow", "drain", "blip", "cut", "partition", "isolate", "join", "leave", "roll"} {
 		if total[kind] == 0 {
 			t.Errorf("fault %q never fired", kind)
