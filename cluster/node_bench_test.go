@@ -137,7 +137,7 @@ func (s *stopwatch) time(seq uint64) (time.Time, bool) {
 }
 
 // BenchmarkDelivery is the time from when an event is visible at its owner until it is at relays one and two links away:
-// six relays in two regions, one of which has a parent of its own. Beside it the links' own delay, one way, of the same run.
+// six relays in two regions, one of which has a parent of its own, on loopback.
 func BenchmarkDelivery(b *testing.B) {
 	c := newCluster(b, nil, 0)
 	watches := map[string]*stopwatch{}
@@ -195,21 +195,12 @@ func BenchmarkDelivery(b *testing.B) {
 			}
 		}
 	}
-	var links []float64
-	for _, r := range c.relays {
-		if s := owner.links.status(r.Name); s != nil && s.Delay > 0 {
-			links = append(links, s.Delay*1e6/2)
-		}
-	}
 	one, two := median(delays[1]), median(delays[2])
 	b.ReportMetric(one, "us/one-link")
 	b.ReportMetric(delays[1][len(delays[1])*99/100], "us/one-link-p99")
 	b.ReportMetric(two, "us/two-links")
 	b.ReportMetric(delays[2][len(delays[2])*99/100], "us/two-links-p99")
 	b.ReportMetric(two/one, "two-x-one")
-	if len(links) > 0 {
-		b.ReportMetric(median(links), "us/ping-one-way")
-	}
 }
 
 // BenchmarkTopicMemory is what an idle topic of one event holds, by what a relay is to it: 10,000 topics on one, two and
@@ -317,11 +308,15 @@ func BenchmarkView(b *testing.B) {
 				"us/first": func(topic string) { agree.First(topic, members) },
 				"us/order": func(topic string) { agree.Order(topic, members) },
 			} {
-				began := time.Now()
-				for i := range 1000 {
-					place(fmt.Sprint("topic/", i))
+				best := time.Hour // of many, since the machine is shared
+				for i := range 50 {
+					began := time.Now()
+					for j := range 20 {
+						place(fmt.Sprint("topic/", 20*i+j))
+					}
+					best = min(best, time.Since(began))
 				}
-				b.ReportMetric(float64(time.Since(began).Microseconds())/1000, what)
+				b.ReportMetric(float64(best.Nanoseconds())/20/1e3, what)
 			}
 		})
 	}

@@ -42,58 +42,62 @@ func Order(topic string, members []Member) []Member {
 // First is the head of Order, without the rest: its name, or nothing.
 func First(topic string, members []Member) string {
 	may, scale := mayOwn(members), newScale(topic)
-	var first *weighed
-	for _, m := range members {
-		if !may(m) {
-			continue
-		}
-		if w := scale.weigh(m); first == nil || w.compare(first) < 0 {
-			first = &w
+	var first weighed
+	for i := range members {
+		if m := &members[i]; may(m) {
+			if w := scale.weigh(m); first.member == nil || w.compare(first) < 0 {
+				first = w
+			}
 		}
 	}
-	if first == nil {
+	if first.member == nil {
 		return ""
 	}
-	return first.Name
+	return first.member.Name
 }
 
 // Regional lists a region's relays, edges too, the topic's parent for the region first.
 func Regional(topic, region string, members []Member) []Member {
-	return sorted(topic, members, func(m Member) bool { return m.State == Ready && m.Region == region })
+	return sorted(topic, members, func(m *Member) bool { return m.State == Ready && m.Region == region })
 }
 
-func mayOwn(members []Member) func(Member) bool {
+func mayOwn(members []Member) func(*Member) bool {
 	hubs := slices.ContainsFunc(members, func(m Member) bool { return m.Role == Hub && m.State == Ready })
-	return func(m Member) bool { return m.State == Ready && m.Role != Edge && (!hubs || m.Role == Hub) }
+	return func(m *Member) bool { return m.State == Ready && m.Role != Edge && (!hubs || m.Role == Hub) }
 }
 
-func sorted(topic string, members []Member, with func(Member) bool) []Member {
+func sorted(topic string, members []Member, with func(*Member) bool) []Member {
 	scale := newScale(topic)
-	var list []weighed
-	for _, m := range members {
-		if with(m) {
+	list := make([]weighed, 0, len(members))
+	for i := range members {
+		if m := &members[i]; with(m) {
 			list = append(list, scale.weigh(m))
 		}
 	}
-	slices.SortFunc(list, func(a, b weighed) int { return a.compare(&b) })
+	slices.SortFunc(list, weighed.compare)
 	order := make([]Member, len(list))
 	for i := range list {
-		order[i] = list[i].Member
+		order[i] = *list[i].member
 	}
 	return order
 }
 
 // weighed is a relay with what places it for one topic: among a thousand relays weighing is most of the work.
 type weighed struct {
-	Member
 	region, relay uint64
+	member        *Member
 }
 
-func (a *weighed) compare(b *weighed) int {
-	if a.Region != b.Region {
-		return cmp.Or(cmp.Compare(b.region, a.region), cmp.Compare(a.Region, b.Region))
+func (a weighed) compare(b weighed) int {
+	switch {
+	case a.region != b.region:
+		return cmp.Compare(b.region, a.region)
+	case a.member.Region != b.member.Region:
+		return cmp.Compare(a.member.Region, b.member.Region)
+	case a.relay != b.relay:
+		return cmp.Compare(b.relay, a.relay)
 	}
-	return cmp.Or(cmp.Compare(b.relay, a.relay), cmp.Compare(a.Name, b.Name))
+	return cmp.Compare(a.member.Name, b.member.Name)
 }
 
 // scale weighs relays for one topic.
@@ -110,11 +114,11 @@ func newScale(topic string) *scale {
 	return s
 }
 
-func (s *scale) weigh(m Member) weighed {
+func (s *scale) weigh(m *Member) weighed {
 	if m.Region != s.last {
 		s.last, s.weight = m.Region, finish(mix(s.region, m.Region))
 	}
-	return weighed{m, s.weight, finish(mix(s.relay, m.Name))}
+	return weighed{s.weight, finish(mix(s.relay, m.Name)), m}
 }
 
 // A weight is FNV-1a with the finisher of SplitMix64, without which names that differ in their last byte sort alike.
