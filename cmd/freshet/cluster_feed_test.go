@@ -23,7 +23,6 @@ import (
 type puppetNode struct {
 	feed    *clusterFeed
 	commits chan *commitment
-	said    []string // what was committed: "topic body"
 	seq     uint64
 }
 
