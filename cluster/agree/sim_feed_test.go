@@ -122,10 +122,12 @@ func (p *puller) pass(mark FeedMark) {
 					w.check.unheard(w.origin.items[i])
 				}
 			}
-			cursor := Entry{Key: p.key + "c", Body: []byte("c" + strconv.Itoa(p.next)), Feed: mark}
-			n.ticket++
-			at := n.ticket
-			w.after(0, func() { n.input(func() { n.r.Publish(w.time(), theFeed, cursor, at) }) })
+			if p.next%w.plan.records == 0 {
+				cursor := Entry{Key: p.key + "c", Body: []byte("c" + strconv.Itoa(p.next)), Feed: mark}
+				n.ticket++
+				at := n.ticket
+				w.after(0, func() { n.input(func() { n.r.Publish(w.time(), theFeed, cursor, at) }) })
+			}
 			p.next++
 			p.last = w.now
 			if w.rng.IntN(60) == 0 {

@@ -28,6 +28,7 @@ type plan struct {
 	split   bool // one-way cuts and partitions are among the faults
 	ids     bool // most events have an id that the origin set
 	feed    bool // an origin brings events too
+	records int  // every so many of them the feed's cursor is recorded
 	roll    bool // nothing but a rolling restart, in which nobody may notice anything
 	think   time.Duration
 	length  time.Duration
@@ -55,6 +56,7 @@ func newWorld(seed uint64) *world {
 	w.plan.ids = w.rng.IntN(3) == 0
 	if w.plan.feed = w.rng.IntN(3) == 0; w.plan.feed {
 		w.origin = &originServer{w: w}
+		w.plan.records = []int{1, 4, 12, 1, 1}[seed%5]
 	}
 	if w.plan.roll = w.rng.IntN(12) == 0; w.plan.roll {
 		w.plan.small, w.plan.split, w.plan.faults, w.plan.limits = false, false, 0, Limits{}
