@@ -15,7 +15,6 @@ type checker struct {
 	event    map[string]map[string]Entry    // then
 	lives    map[string]map[string][]int
 	acked    map[string]map[string]bool
-	lonely   map[string]map[string]bool         // committed by a relay that was alone
 	gone     map[string]map[string]int          // how often all who held it were killed
 	entries  map[string]map[Position]Entry      // as first shown
 	born     map[string]map[Position][]Position // Former when it was first shown
@@ -42,7 +41,7 @@ func newChecker(w *world) *checker {
 		links: map[bool]int{}, strange: map[string]map[string]bool{}, named: map[string]map[string][]Position{}, event: map[string]map[string]Entry{},
 		w: w, places: map[string]map[Position]string{}, first: map[string]map[string][]*node{},
 		lives: map[string]map[string][]int{},
-		acked: map[string]map[string]bool{}, gone: map[string]map[string]int{}, entries: map[string]map[Position]Entry{}, born: map[string]map[Position][]Position{}, evicted: map[string]map[Position]bool{}, lonely: map[string]map[string]bool{}, promises: map[string]Refuse{},
+		acked: map[string]map[string]bool{}, gone: map[string]map[string]int{}, entries: map[string]map[Position]Entry{}, born: map[string]map[Position][]Position{}, evicted: map[string]map[Position]bool{}, promises: map[string]Refuse{},
 		claims: map[string]uint64{}, ackLife: map[string]int{}, notices: map[string]int{}, repeats: map[string]int{}, refusals: map[Outcome]int{},
 	}
 }
@@ -121,7 +120,7 @@ func (c *checker) gap(s *subscriber, rt Route, came bool) {
 		}
 		return found == Known || found == Evicted
 	}
-	if knows(t.log) && !c.w.plan.small {
+	if knows(t.log) {
 		c.fail("%s was told at %s that %q of %s is unknown, and it is there", s.name, s.node.name, s.id, s.topic)
 	}
 	const settled = 6 * time.Second // two owners of one topic have met by then
@@ -206,7 +205,7 @@ func called(e Entry) string {
 	return e.Key
 }
 
-// holds says whether a relay has an event, wherever.
+// holds says whether a relay has an event, wherever, or had it until its ring moved on.
 func (n *node) holds(topic string, e Entry) bool {
 	if n.r == nil {
 		return false
@@ -223,10 +222,10 @@ func (n *node) holds(topic string, e Entry) bool {
 			return true
 		}
 		if e.Feed.Name != "" {
-			if m, ok := l.memos[e.item()]; ok && e.Feed.Named && (l.entry(m.Seq) != nil || n.w.plan.small) {
+			if m, ok := l.memos[e.item()]; ok && e.Feed.Named && (l.entry(m.Seq) != nil || m.Seq <= l.base) {
 				return true
 			}
-		} else if m, ok := l.memos[e.publication()]; ok && (l.entry(m.Seq) != nil || n.w.plan.small) {
+		} else if m, ok := l.memos[e.publication()]; ok && (l.entry(m.Seq) != nil || m.Seq <= l.base) {
 			return true
 		}
 	}
@@ -271,7 +270,6 @@ func (c *checker) shown(n *node, topic string, entries []Entry, held string) {
 			}
 		}
 		if t.own.alone {
-			sub(c.lonely, topic)[called(e)] = true
 			if others := Order(topic, n.r.members(true)); len(others) > 1 {
 				c.fail("I1: %s shows %v of %s alone and has %v in view", n.name, e.Position, topic, others)
 			}
@@ -366,7 +364,7 @@ func (c *checker) killed(n *node) {
 				continue
 			}
 			for i, h := range holders {
-				if h != n && h.alive && h.life == sub(c.lives, topic)[key][i] && !h.forgot[topic] && !c.w.plan.small && !sub(c.lonely, topic)[key] {
+				if h != n && h.alive && h.life == sub(c.lives, topic)[key][i] && !h.forgot[topic] && !c.forgotten(topic, key) {
 					c.fail("%s held %s of %s when it was shown, lives, and dropped it; %s was the last to hold it", h.name, key, topic, n.name)
 				}
 			}
