@@ -77,9 +77,6 @@ func (r *Relay) follow(t *topic) {
 // is served. Rarely, for if the new parent cannot serve, the second that this takes is lost.
 func (r *Relay) rejoin(t *topic) bool {
 	u := &t.up
-	if !u.live || t.coming != nil || t.staged != nil || len(t.askers)+len(t.orphans)+len(t.resumes) > 0 {
-		return false
-	}
 	want, self := r.regional(t), r.cfg.Name
 	switch {
 	case want == "" || want == self || want == t.holder:
@@ -88,6 +85,10 @@ func (r *Relay) rejoin(t *topic) bool {
 		return false
 	}
 	if want == u.parent || want == self || !r.usable(want) {
+		return false
+	}
+	if t.settled.IsZero() || t.coming != nil || t.staged != nil || len(t.askers)+len(t.orphans)+len(t.resumes) > 0 {
+		r.in(t, r.cfg.Settle)
 		return false
 	}
 	calm := t.settled.Add(r.cfg.Settle)
