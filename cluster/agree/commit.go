@@ -29,6 +29,9 @@ type ownership struct {
 	flight  []flown
 	pending []pending
 
+	trunk  string    // relay whose log is asked for, see trunk.go
+	pulled time.Time // then
+
 	moving   string // relay that the topic goes to
 	proposed time.Time
 	sealedAt time.Time
@@ -190,6 +193,9 @@ func (o *ownership) fail(r *Relay) {
 func (r *Relay) onEnlisted(t *topic, from string, m Enlisted) {
 	o := t.own
 	if o == nil || o.standby != from || o.epoch != m.Epoch || o.synced {
+		return
+	}
+	if t.role == owner && r.reroot(t, from, m.Lineage, m.Head) {
 		return
 	}
 	o.synced = true

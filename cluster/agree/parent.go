@@ -15,6 +15,9 @@ type child struct {
 // serves says whether others may follow from here. Only who owns, stands by, or follows the owner itself serves, so a
 // tree is at most three deep and cannot close into a ring, whatever views differ.
 func (r *Relay) serves(t *topic, f Follow) bool {
+	if t.role != owner && t.target().sprout(f.Lineage, f.Head) {
+		return false // that is for the owner
+	}
 	switch t.role {
 	case owner:
 		return t.own.live
@@ -29,6 +32,10 @@ func (r *Relay) serves(t *topic, f Follow) bool {
 func (r *Relay) onFollow(t *topic, from string, m Follow) {
 	delete(t.children, from)
 	delete(t.waiting, from)
+	if t.role == owner && r.reroot(t, from, m.Lineage, m.Head) {
+		t.waiting[from] = m
+		return
+	}
 	if r.serves(t, m) {
 		r.serve(t, from, m)
 		return

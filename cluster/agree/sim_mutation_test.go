@@ -112,7 +112,7 @@ func TestMutations(t *testing.T) {
 		from int
 	}{
 		{skipFence, 3}, {ackEarly, 1}, {showEarly, 1}, {forgetOffer, 14}, {forgetAlias, 9}, {doubleCommit, 1},
-		{forgetEpoch, 3}, {forgetRenew, 223}, {forgetItem, 9}, {forgetLost, 38}, {hasty, 384},
+		{forgetEpoch, 3}, {forgetRenew, 223}, {forgetItem, 9}, {forgetLost, 38}, {hasty, 2873},
 	} {
 		t.Run(string(m.mutation), func(t *testing.T) {
 			n := max(400, *simSeeds)

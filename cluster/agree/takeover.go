@@ -162,7 +162,9 @@ func (r *Relay) canvass(t *topic) {
 }
 
 func (r *Relay) onPull(t *topic, from string, m Pull) {
-	if t.fence != m.Epoch || t.promised != from || t.role != follower {
+	candidate := t.fence == m.Epoch && t.promised == from && t.role == follower
+	rooting := t.role == follower && t.up.parent == from || t.role == standby && t.second.owner == from
+	if !candidate && !rooting {
 		return
 	}
 	c, _ := t.target().copyFor(m.Lineage, m.Head)
@@ -170,6 +172,10 @@ func (r *Relay) onPull(t *topic, from string, m Pull) {
 }
 
 func (r *Relay) onPulled(t *topic, from string, m Pulled) {
+	if t.role == owner && t.own.trunk == from {
+		r.graft(t, m.Copy)
+		return
+	}
 	if t.role != candidate || t.cand.epoch != m.Epoch || t.cand.best != from {
 		return
 	}

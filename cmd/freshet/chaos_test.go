@@ -58,6 +58,7 @@ func newChaos(t *testing.T, relays []*chaosRelay) *chaos {
 		t: t, relays: relays, topics: []string{"match/1", "match/2"},
 		posters: map[string][]*poster{}, watchers: map[string][]*watcher{}, count: map[blowKind]int{},
 	}
+	t.Cleanup(c.explain)
 	c.awaitWhole()
 	for i, topic := range c.topics {
 		for k := range 2 {
@@ -73,6 +74,19 @@ func newChaos(t *testing.T, relays []*chaosRelay) *chaos {
 		}
 	}
 	return c
+}
+
+// explain says how things stand, when something went wrong.
+func (c *chaos) explain() {
+	if !c.t.Failed() {
+		return
+	}
+	for _, topic := range c.topics {
+		for _, r := range c.relays {
+			status, ok := r.topic(topic)
+			c.t.Logf("%s, %s: %v %+v", topic, r.name, ok, status)
+		}
+	}
 }
 
 // at is a relay, or another while it does not run.
