@@ -75,6 +75,26 @@ func TestDeflater(t *testing.T) {
 	})
 }
 
+// TestPrimed: without a coder of its own, too, a link learns from what it has said.
+func TestPrimed(t *testing.T) {
+	frames, _ := sampleFrames(2)
+	for _, shared := range []*coders{nil, {}} {
+		var wire bytes.Buffer
+		d := &deflater{w: &wire, shared: shared}
+		var sizes []int
+		for range 2 {
+			wire.Reset()
+			if _, err := d.Write(frames[0]); err != nil {
+				t.Fatal(err)
+			}
+			sizes = append(sizes, wire.Len())
+		}
+		if sizes[1]*3 > sizes[0] {
+			t.Errorf("with a coder: %v: %d bytes, the same again %d", shared != nil, sizes[0], sizes[1])
+		}
+	}
+}
+
 // TestCoders: more busy links than coders, and then none.
 func TestCoders(t *testing.T) {
 	shared := &coders{}

@@ -72,8 +72,9 @@ func (ls *Links) run(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
 		Handler:           ls,
 		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       5 * time.Second, // without a link: its peer may be gone, and never say so
 		Protocols:         protocols,
-		HTTP2:             &http.HTTP2Config{MaxReceiveBufferPerStream: 4 << 20, MaxReceiveBufferPerConnection: 4 << 20},
+		HTTP2:             overHTTP2(),
 		ErrorLog:          slog.NewLogLogger(ls.log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}
@@ -252,10 +253,10 @@ func (ls *Links) keep(ctx context.Context, name, address string) {
 
 // connect opens one link and carries it.
 func (ls *Links) connect(ctx context.Context, name, address string) error {
-	transport, scheme := ls.transport(name)
-	defer transport.CloseIdleConnections()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	transport, scheme := ls.transport(ctx, name)
+	defer transport.CloseIdleConnections()
 	timeout := time.AfterFunc(2*silence, cancel) // until it answers
 	body, out := io.Pipe()
 	u := url.URL{Scheme: scheme, Host: address, Path: linkPath}
@@ -287,12 +288,24 @@ func (ls *Links) connect(ctx context.Context, name, address string) error {
 	})
 }
 
-// transport makes requests of one relay's links listener.
-func (ls *Links) transport(name string) (t *http.Transport, scheme string) {
+// overHTTP2 bounds what a link may have on its way, and how long a write may wait for a peer that is long given up.
+func overHTTP2() *http.HTTP2Config {
+	return &http.HTTP2Config{MaxReceiveBufferPerStream: 4 << 20, MaxReceiveBufferPerConnection: 4 << 20, WriteByteTimeout: 5 * silence}
+}
+
+// transport makes requests of one relay's links listener until ctx ends: then its connections are closed, whatever they
+// still have to say to a peer that does not hear it.
+func (ls *Links) transport(ctx context.Context, name string) (t *http.Transport, scheme string) {
 	t = &http.Transport{
-		Protocols:   new(http.Protocols),
-		DialContext: ls.dial,
-		HTTP2:       &http.HTTP2Config{MaxReceiveBufferPerStream: 4 << 20, MaxReceiveBufferPerConnection: 4 << 20},
+		Protocols: new(http.Protocols),
+		DialContext: func(dialing context.Context, network, address string) (net.Conn, error) {
+			c, err := ls.dial(dialing, network, address)
+			if err == nil {
+				context.AfterFunc(ctx, func() { c.Close() })
+			}
+			return c, err
+		},
+		HTTP2: overHTTP2(),
 	}
 	if ls.identity == nil {
 		t.Protocols.SetUnencryptedHTTP2(true)

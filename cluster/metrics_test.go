@@ -85,6 +85,7 @@ func TestReplicationDelay(t *testing.T) {
 		m.sent(agree.Append{Topic: "t", Epoch: 1, Mark: 7}) // to a standby that dies
 		time.Sleep(time.Second)
 		m.sent(agree.Append{Topic: "t", Epoch: 2, Mark: 1})
+		m.received(agree.Ack{Topic: "t", Epoch: 1, Mark: 7})
 		time.Sleep(time.Second)
 		m.received(agree.Ack{Topic: "t", Epoch: 2, Mark: 1})
 		want(2, 2*time.Second)

@@ -128,3 +128,21 @@ func TestBadNetwork(t *testing.T) {
 		}
 	})
 }
+
+// TestCutEnds: no connection outlives its link, though neither end can tell the other that it is over.
+func TestCutEnds(t *testing.T) {
+	onNetwork(t, 3, func(t *testing.T, c *testCluster) {
+		c.net.Partition([]string{"r1"}, []string{"r2", "r3"})
+		time.Sleep(time.Minute)
+		for _, r := range c.relays {
+			links, _ := r.links.now()
+			want := 1
+			if r.Name == "r1" {
+				want = 0
+			}
+			if ends := c.net.Host(r.Name).Connections(); links != want || ends != want {
+				t.Errorf("%s has %d links and %d connections, want %d", r.Name, links, ends, want)
+			}
+		}
+	})
+}

@@ -82,7 +82,7 @@ const aboutPath = "/topics/"
 func (ls *Links) ask(ctx context.Context, m Member, topic string) (s TopicStatus, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
-	transport, scheme := ls.transport(m.Name)
+	transport, scheme := ls.transport(ctx, m.Name)
 	defer transport.CloseIdleConnections()
 	u := url.URL{Scheme: scheme, Host: m.Link, Path: aboutPath + topic}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)

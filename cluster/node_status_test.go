@@ -138,9 +138,15 @@ func TestStatus(t *testing.T) {
 		if d := cmp.Diff(nothing, keys(decoded(t, here))); d != "" {
 			t.Error(d)
 		}
-		for k, v := range decoded(t, here) {
-			if v == nil {
-				t.Errorf("%s is null", k)
+		for _, r := range c.relays { // some have followers, some a parent
+			s, _, err := r.Topic(t.Context(), "t")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for k, v := range decoded(t, s) {
+				if v == nil {
+					t.Errorf("%s: %s is null", r.Name, k)
+				}
 			}
 		}
 		if _, ok, err := owner.Topic(t.Context(), "unknown"); ok || err != nil {
@@ -172,6 +178,12 @@ func TestStatusLag(t *testing.T) {
 		}
 		if _, pending := owner.links.now(); s != nil && pending != s.Pending {
 			t.Errorf("%d bytes wait on all links, %d on the only one", pending, s.Pending)
+		}
+		time.Sleep(time.Minute)
+		for _, r := range c.relays { // a connection that could not say what it had to is closed all the same
+			if n := c.net.Host(r.Name).Connections(); n > 0 {
+				t.Errorf("a minute after, %s has %d connections", r.Name, n)
+			}
 		}
 	})
 }

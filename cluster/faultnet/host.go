@@ -45,6 +45,13 @@ func (h *Host) isDead() bool {
 	}
 }
 
+// Connections counts those that are open at this end, gossip's too.
+func (h *Host) Connections() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.conns)
+}
+
 // Resolve knows the hosts' names.
 func (h *Host) Resolve(_ context.Context, host string) ([]netip.Addr, error) {
 	if x := h.net.find(host); x != nil {
