@@ -103,9 +103,11 @@ func (n *node) decide(d Decision) {
 
 // pump lets every subscriber read what its ring has.
 func (n *node) pump() {
-	for _, g := range n.rings {
-		for _, s := range g.readers {
-			s.read(g)
+	for _, topic := range n.w.plan.topics { // in order: whoever reads may draw
+		if g := n.rings[topic]; g != nil {
+			for _, s := range g.readers {
+				s.read(g)
+			}
 		}
 	}
 }
