@@ -18,6 +18,7 @@ type originServer struct {
 	pulls   int
 	repeats int // of what it had sent already
 	stale   int // refusals of a former owner
+	reached int // the furthest that anybody has passed
 }
 
 type item struct{ topic, id, body string }
@@ -46,8 +47,9 @@ func (o *originServer) next() {
 type puller struct {
 	n    *node
 	mark FeedMark
-	next int // item
-	old  int // items before this one are repeats
+	next int  // item
+	old  int  // items before this one are repeats
+	lost bool // all who held a cursor were killed: it begins at the beginning
 	key  string
 	last time.Duration // when it passed one, or began
 }
@@ -62,6 +64,8 @@ func (n *node) charged(d Charge) {
 	if e := l.entry(l.head()); e != nil {
 		fmt.Sscanf(string(e.Body), "c%d", &p.next)
 		p.next++
+	} else {
+		p.lost = n.w.origin.reached > 0
 	}
 	n.pull, p.last = p, n.w.now
 	p.connect()
@@ -72,7 +76,9 @@ func (p *puller) connect() {
 	w := p.n.w
 	p.mark.Pull++
 	w.origin.pulls++
-	p.old = p.next
+	if p.old = p.next; p.lost {
+		p.old = max(p.old, w.origin.reached)
+	}
 	if w.rng.IntN(2) == 0 {
 		k := min(w.rng.IntN(4), p.next)
 		p.next -= k
@@ -129,6 +135,7 @@ func (p *puller) pass(mark FeedMark) {
 				w.after(0, func() { n.input(func() { n.r.Publish(w.time(), theFeed, cursor, at) }) })
 			}
 			p.next++
+			w.origin.reached = max(w.origin.reached, p.next)
 			p.last = w.now
 			if w.rng.IntN(60) == 0 {
 				p.connect() // the origin hung up
