@@ -3,9 +3,12 @@ package main
 import (
 	"bufio"
 	"context"
+	"flag"
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,8 +17,10 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestMain lets the scripts, and every test here, run this program as "freshet".
+// TestMain lets the scripts, and every test here, run this program as "freshet". Most tests that may run beside one another
+// wait: for a relay to be missed, or to come back.
 func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", strconv.Itoa(max(6, runtime.GOMAXPROCS(0)))) // what -parallel says wins
 	testscript.Main(m, map[string]func(){"freshet": main})
 }
 
