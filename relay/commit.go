@@ -223,5 +223,10 @@ func (r *Relay) endTopic(t *topic) {
 	}
 	r.background.Go(func() {
 		spread(&t.pace, t.audience.size(), r.config.Drain, t.audience.wake, r.stopped.Done())
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if !t.hasEnded() { // a heal brought what came after
+			t.pace.Store(0)
+		}
 	})
 }

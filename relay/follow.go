@@ -64,6 +64,7 @@ func (t *topic) join(lastEventID string) *following {
 	ctx, cancel := context.WithCancel(t.relay.following)
 	f := &following{topic: t, asked: lastEventID, cancel: cancel, done: make(chan struct{}), answered: make(chan struct{})}
 	a.follow = f
+	t.relay.topics.retain(t) // before the caller can leave: the goroutine may begin when the topic is another by then
 	t.relay.background.Go(func() { t.follow(ctx, f, before) })
 	return f
 }
@@ -99,8 +100,6 @@ func (t *topic) leave() {
 // follow runs the upstream. One before it, which was told to stop, is waited
 // for, so that there is one at a time.
 func (t *topic) follow(ctx context.Context, f, before *following) {
-	// The topic must be there for as long as events come for it.
-	t.relay.topics.retain(t)
 	defer t.relay.topics.release(t)
 	if before != nil {
 		<-before.done

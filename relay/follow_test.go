@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -252,6 +253,23 @@ func TestFollowAhead(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		wantScript(t, []byte(s.take()), "open 2r", "gap unknown", "1", "2", "3", "4")
+		cancel()
+		<-done
+	})
+}
+
+// A first subscriber that is gone before its upstream was called leaves one
+// call behind, which those who come next share.
+func TestFollowedOnceForOneWhoLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // the goroutine that follows begins late
+		u, r := newPuppetUpstream(t, Config{Topics: Topics{Linger: time.Hour}})
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		r.Handler().ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(gone, "GET", "/events/t", nil))
+		_, cancel, done := follow(r, "/events/t")
+		u.WantOpen(t, 1)
+		u.WantCalls(t, `t from ""`)
 		cancel()
 		<-done
 	})

@@ -20,7 +20,9 @@ type shownLog struct {
 // Whoever stands in the older one takes the turn when it is next asked.
 type turn struct {
 	from   *ringbuf.Ring
-	merged bool // from is the ring still: only who is in a catch-up goes on elsewhere
+	before uint16 // the version that it leads from
+	to     uint16 // the version that it leads to
+	merged bool   // from is the ring still: only who is in a catch-up goes on elsewhere
 	route  func(ringbuf.Place) Route
 	routes sync.Map // Place to Route: those who stand at one place share one way
 }
@@ -31,7 +33,12 @@ const keepTurns = 16
 
 // then is the log after one more turn, into ring.
 func (l *shownLog) then(ring *ringbuf.Ring, next *turn) *shownLog {
-	turns := append(slices.Clip(l.turns), next)
+	next.before, next.to = l.version, l.version+1
+	turns := slices.Clip(l.turns)
+	if n := len(turns); next.merged && n > 0 && turns[n-1].merged {
+		next.before, turns = turns[n-1].before, turns[:n-1:n-1] // the later one knows more of the same log
+	}
+	turns = append(turns, next)
 	if len(turns) > keepTurns {
 		turns = slices.Clone(turns[1:])
 	}
@@ -41,11 +48,12 @@ func (l *shownLog) then(ring *ringbuf.Ring, next *turn) *shownLog {
 // since returns the turns that lead here from a version; false if some are
 // forgotten.
 func (l *shownLog) since(version uint16) ([]*turn, bool) {
-	n := int(l.version - version)
-	if n > len(l.turns) {
-		return nil, false
+	behind := l.version - version
+	i := len(l.turns)
+	for i > 0 && l.version-l.turns[i-1].to < behind {
+		i--
 	}
-	return l.turns[len(l.turns)-n:], true
+	return l.turns[i:], behind == 0 || i < len(l.turns) && l.version-l.turns[i].before >= behind
 }
 
 // read returns the ring that a version is about; nil = it is forgotten.
@@ -76,6 +84,11 @@ func byPosition(ring *ringbuf.Ring) func(ringbuf.Place) Route {
 		at, found := ring.Find(p.At.String())
 		return Route{Found: found, After: at.Seq()}
 	}
+}
+
+// bySequence is how one goes on who has seen nothing.
+func bySequence(p ringbuf.Place) Route {
+	return Route{Found: ringbuf.Known, After: p.At.Seq, Lost: p.Lost, Missing: p.Lost != ringbuf.Position{}}
 }
 
 // ring is what new subscribers read.

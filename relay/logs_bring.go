@@ -31,7 +31,13 @@ func (r *Relay) LogShow(name string, entries []Placed) {
 	ring := t.coming
 	switch {
 	case t.whole:
-		ring = t.ring()
+		if ring = t.ring(); ring.Head().Seq == 0 && entries[0].At.Epoch < ring.Head().Epoch {
+			// Nothing happened in the epoch that it was opened in, and it is none of
+			// the log's: another side of a partition began first.
+			ring = t.newRing(ringbuf.Position{Epoch: entries[0].At.Epoch, Seq: entries[0].At.Seq - 1}, nil)
+			before := t.log.Load()
+			t.show(before.then(ring, &turn{from: before.ring, route: bySequence}))
+		}
 	case ring == nil:
 		ring = t.newRing(ringbuf.Position{Epoch: entries[0].At.Epoch, Seq: entries[0].At.Seq - 1}, nil)
 		t.coming = ring

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -471,4 +472,71 @@ func (s *streamReader) event() (sse.Event, bool) {
 			return sse.Event{}, false
 		}
 	}
+}
+
+// A side of a partition that nothing was published on opened the topic in an
+// epoch of its own: what the other side has stands where that side says.
+func TestLogOpenedInAnEpochThatIsNone(t *testing.T) {
+	r := newTestRelay(t, Config{Logs: newFakeLogs()})
+	r.LogOpened("t", ringbuf.Position{Epoch: 9})
+	s := joinTopic(t, r, "t", start{})
+	pull(s, 1000)
+	r.LogShow("t", []Placed{at(7, 1, "one"), at(7, 2, "two")})
+	got, _ := pull(s, 1000)
+	if d := cmp.Diff([]string{"7-1 one", "7-2 two"}, transcript(got)); d != "" {
+		t.Error(d)
+	}
+	s.Close(nil)
+}
+
+// A heal brings what came after the end: the topic goes on, for new subscribers
+// too.
+func TestEndUndone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTestRelay(t, Config{Logs: newFakeLogs(), Drain: 30 * time.Second})
+		r.LogShow("t", []Placed{at(7, 1, "one")})
+		r.LogOpened("t", ringbuf.Position{Epoch: 7, Seq: 1})
+		for range 5000 { // so that letting them go takes five seconds
+			joinTopic(t, r, "t", start{})
+		}
+		end := at(7, 2, "end")
+		end.End = true
+		r.LogShow("t", []Placed{end})
+		time.Sleep(time.Second)
+		r.LogShow("t", []Placed{at(7, 3, "three")})
+		time.Sleep(time.Minute)
+		s := joinTopic(t, r, "t", start{resume: "7-2"})
+		if got, over := pull(s, 1000); over || script(got) != "open 2\nthree\n" {
+			t.Errorf("over %t, got %q", over, got)
+		}
+	})
+}
+
+// Merges are for those who are catching up: to others, who may stand still
+// meanwhile, any number of them is nothing.
+func TestManyMerges(t *testing.T) {
+	logs := newFakeLogs()
+	r := newTestRelay(t, Config{Logs: logs})
+	r.LogShow("t", []Placed{at(7, 1, "one"), at(7, 2, "two")})
+	r.LogOpened("t", ringbuf.Position{Epoch: 7, Seq: 2})
+	logs.resume = func(string, string) (Route, error) {
+		return Route{Found: ringbuf.Known, After: 1, Lost: ringbuf.Position{Epoch: 5, Seq: 9}, Missing: true}, nil
+	}
+	hopper := joinTopic(t, r, "t", start{resume: "5-9"})
+	other := joinTopic(t, r, "t", start{from: fromOldest})
+	got, _ := pull(other, 1000)
+	const merges = keepTurns + 1
+	for i := range uint64(merges) {
+		r.LogMerged("t", func(p ringbuf.Place) Route {
+			return Route{Found: ringbuf.Known, After: p.At.Seq, Lost: p.Lost, Missing: p.Lost != ringbuf.Position{}}
+		})
+		r.LogShow("t", []Placed{at(7, 3+i, "new")})
+		pull(hopper, 1000)
+	}
+	rest, _ := pull(other, 10000)
+	got = append(got, rest...)
+	if n := len(transcript(got)); n != merges+2 || strings.Contains(string(got), "freshet.gap") {
+		t.Errorf("%d events of %d: %q", n, merges+2, got)
+	}
+	hopper.Close(nil)
 }
