@@ -60,6 +60,7 @@ type link struct {
 	done    chan struct{} // closed with closed
 	ended   chan struct{} // closed when run is about to return: no message comes any more
 
+	taking  atomic.Bool   // the reader waits until a message is taken
 	heard   atomic.Int64  // Unix nanoseconds of the last byte
 	taken   atomic.Int64  // Unix nanoseconds of the last piece that the peer took, or when there was none to take
 	delay   atomic.Int64  // of an echo, there and back, nanoseconds
@@ -112,6 +113,10 @@ func newLink(peer string, w wire) *link {
 // send queues a message. It never blocks; a peer that lets too much pile up loses the link.
 func (l *link) send(m agree.Message) {
 	l.mu.Lock()
+	if l.closed != nil {
+		l.mu.Unlock()
+		return
+	}
 	at := len(l.pending)
 	if at == 0 {
 		l.taken.Store(time.Now().UnixNano())
@@ -182,7 +187,8 @@ func (l *link) watch() {
 			return
 		case now := <-t.C:
 			// This process may have been stopped: then what was heard meanwhile is not read yet.
-			if now.Sub(last) > silence/2 {
+			// Or this side is slow to take what came: the rest is not read yet.
+			if now.Sub(last) > silence/2 || l.taking.Load() {
 				l.heard.Store(now.UnixNano())
 			}
 			last = now
@@ -280,7 +286,10 @@ func (l *link) read(receive func(agree.Message)) error {
 		if err != nil {
 			return fmt.Errorf("link: %w", err)
 		}
+		l.taking.Store(true)
 		receive(m)
+		l.taking.Store(false)
+		l.heard.Store(time.Now().UnixNano())
 	}
 }
 

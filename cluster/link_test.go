@@ -135,3 +135,44 @@ func FuzzLinkRead(f *testing.F) {
 		}
 	})
 }
+
+// TestLinkBusy: a side that is slow to take what came does not hold the peer's silence against it.
+func TestLinkBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wa, wb := pipes()
+		a, b := newLink("b", wa), newLink("a", wb)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 2)
+		taken := make(chan struct{}, 1)
+		go func() { ended <- a.run(ctx, func(agree.Message) {}) }()
+		go func() {
+			ended <- b.run(ctx, func(agree.Message) {
+				time.Sleep(3 * silence)
+				taken <- struct{}{}
+			})
+		}()
+		a.send(agree.Ack{Topic: "t"})
+		<-taken
+		time.Sleep(time.Minute)
+		select {
+		case err := <-ended:
+			t.Error(err)
+			ended <- err
+		default:
+		}
+		cancel()
+		<-ended
+		<-ended
+	})
+}
+
+// TestLinkClosed: what is sent on a link that has ended is not kept.
+func TestLinkClosed(t *testing.T) {
+	wa, _ := pipes()
+	l := newLink("b", wa)
+	l.end(errSlow)
+	l.send(agree.Ack{Topic: "t"})
+	if len(l.pending) != 0 {
+		t.Errorf("%d bytes wait for nobody", len(l.pending))
+	}
+}

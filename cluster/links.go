@@ -171,6 +171,13 @@ func (ls *Links) send(to string, m agree.Message) {
 	}
 }
 
+func (ls *Links) linked(name string) bool {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	p := ls.peers[name]
+	return p != nil && p.link != nil
+}
+
 // whole says that there is a link to every relay in view.
 func (ls *Links) whole() bool {
 	ls.mu.Lock()
@@ -290,7 +297,7 @@ func (ls *Links) connect(ctx context.Context, name, address string) error {
 
 // overHTTP2 bounds what a link may have on its way, and how long a write may wait for a peer that is long given up.
 func overHTTP2() *http.HTTP2Config {
-	return &http.HTTP2Config{MaxReceiveBufferPerStream: 4 << 20, MaxReceiveBufferPerConnection: 4 << 20, WriteByteTimeout: 5 * silence}
+	return &http.HTTP2Config{MaxReceiveBufferPerStream: 4 << 20, MaxReceiveBufferPerConnection: 4 << 20, WriteByteTimeout: 2 * silence}
 }
 
 // transport makes requests of one relay's links listener until ctx ends: then its connections are closed, whatever they

@@ -224,7 +224,13 @@ func (n *Node) Run(ctx context.Context) error {
 			n.metrics.link(count)
 			n.post(func() { n.relay.LinkUp(n.now, peer) })
 		},
-		down: func(peer string) { n.post(func() { n.relay.LinkDown(n.now, peer) }) },
+		down: func(peer string) {
+			n.post(func() {
+				if !n.links.linked(peer) { // else it is back, and up was said meanwhile, or will be
+					n.relay.LinkDown(n.now, peer)
+				}
+			})
+		},
 		receive: func(peer string, m agree.Message) {
 			n.post(func() {
 				n.metrics.received(m)

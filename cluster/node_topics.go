@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"freshet/cluster/agree"
@@ -24,11 +25,12 @@ func (n *Node) Trim(topic string, upTo uint64) { n.wish(func() { n.relay.Trim(n.
 // calls of Rings, so that it is about the log as shown. Unknown means a gap.
 func (n *Node) Resume(ctx context.Context, topic, id string, use func(agree.Route)) error {
 	done := make(chan struct{})
+	var claimed atomic.Bool // by use, or by who gave up
 	ok := n.post(func() {
 		n.ticket++
 		ticket := n.ticket
 		n.routes[ticket] = func(rt agree.Route) {
-			if ctx.Err() == nil {
+			if claimed.CompareAndSwap(false, true) {
 				use(rt)
 			}
 			close(done)
@@ -42,6 +44,9 @@ func (n *Node) Resume(ctx context.Context, topic, id string, use func(agree.Rout
 	case <-done:
 		return nil
 	case <-ctx.Done():
+		if !claimed.CompareAndSwap(false, true) {
+			<-done // use is under way
+		}
 		return context.Cause(ctx)
 	case <-n.ended:
 		return ErrClosed

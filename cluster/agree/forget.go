@@ -1,6 +1,9 @@
 package agree
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // forget drops a topic that nobody has wanted for a while. A follower's log is dropped only when it is up to date with an
 // owner; an owner's when nothing has come for long.
@@ -99,12 +102,25 @@ func (r *Relay) drop(t *topic) {
 	delete(r.topics, t.name)
 	if t.fence != 0 {
 		r.fences[t.name] = fence{t.fence, t.promised, r.now}
-		for n, f := range r.fences {
-			if r.now.Sub(f.at) > time.Hour { // whoever slept that long has been forgotten by gossip too
-				delete(r.fences, n)
-			}
-		}
+		r.sweepFences()
 	}
+}
+
+// manyFences is how many promises of topics that are not held here are kept for an hour.
+const manyFences = 1 << 16
+
+// sweepFences forgets old promises. Whoever slept for an hour has been forgotten by gossip too; and of many, those are
+// older than any candidacy.
+func (r *Relay) sweepFences() {
+	if r.now.Sub(r.swept) <= time.Minute {
+		return
+	}
+	r.swept = r.now
+	keep := time.Hour
+	if len(r.fences) > manyFences {
+		keep = time.Minute
+	}
+	maps.DeleteFunc(r.fences, func(_ string, f fence) bool { return r.now.Sub(f.at) > keep })
 }
 
 // Trim says that this process has no room for a topic's events up to a sequence.

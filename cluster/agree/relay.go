@@ -46,6 +46,7 @@ type Relay struct {
 
 	topics map[string]*topic
 	fences map[string]fence // of topics that are not held here
+	swept  time.Time        // when old fences were last dropped
 
 	timers   timers
 	batching bool
@@ -261,7 +262,7 @@ func (r *Relay) Take() Output {
 func (r *Relay) Busy() int {
 	n := 0
 	for _, t := range r.topics {
-		if t.role != follower {
+		if t.role != follower || len(t.orphans) > 0 {
 			n++
 		}
 	}
@@ -369,6 +370,10 @@ func (r *Relay) at(t *topic, when time.Time) {
 	if t.due.IsZero() || when.Before(t.due) {
 		t.due = when
 		heap.Push(&r.timers, timer{when, t})
+		if len(r.timers) > 4*len(r.topics)+64 { // most are void, and hold topics that are gone
+			r.timers = slices.DeleteFunc(r.timers, func(x timer) bool { return r.topics[x.topic.name] != x.topic || !x.topic.due.Equal(x.at) })
+			heap.Init(&r.timers)
+		}
 	}
 }
 

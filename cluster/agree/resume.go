@@ -26,7 +26,17 @@ type resume struct {
 func (r *Relay) Resume(now time.Time, name, id string, ticket uint64) {
 	r.now = now
 	t := r.topic(name)
-	t.resumes = append(t.resumes, &resume{ticket: ticket, id: id, until: now.Add(r.cfg.Patience)})
+	s := &resume{ticket: ticket, id: id, until: now.Add(r.cfg.Patience)}
+	if len(t.resumes) > 0 { // those who wait are looked at when something has changed, and every Pause
+		if route, done := r.settleResume(t, s); done {
+			r.decide(Resumed{ticket, route})
+		} else {
+			t.resumes = append(t.resumes, s)
+		}
+		r.flush()
+		return
+	}
+	t.resumes = append(t.resumes, s)
 	r.reconcile(t)
 	r.flush()
 }
