@@ -100,8 +100,24 @@ func (l *loader) checkCluster() {
 			l.complain(fmt.Sprintf("cluster.join[%d]", i), err.Error())
 		}
 	}
-	l.checkClusterTrust()
+	l.checkClusterTopics()
 	l.checkClusterListen()
+	l.checkClusterTrust()
+}
+
+// checkClusterTopics sees that a topic can be copied from one relay to another, which is done in one piece.
+func (l *loader) checkClusterTopics() {
+	const mostBytes, mostEvents = 32 << 20, 1 << 18
+	c := l.config
+	if !c.Cluster.On() {
+		return
+	}
+	if c.Topics.Bytes > mostBytes {
+		l.complain("topics.bytes", fmt.Sprintf("%v is more than %v, the most that relays of a cluster copy of a topic", c.Topics.Bytes, Bytes(mostBytes)))
+	}
+	if c.Topics.Events > mostEvents {
+		l.complain("topics.events", fmt.Sprintf("%d is more than %d, the most that relays of a cluster copy of a topic", c.Topics.Events, mostEvents))
+	}
 }
 
 // checkPeer refuses what cannot be another relay's address.

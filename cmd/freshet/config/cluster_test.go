@@ -106,3 +106,20 @@ func TestClusterMistakesAreToldTogether(t *testing.T) {
 		}
 	}
 }
+
+// A topic is copied between relays in one piece, so that in a cluster it is bounded.
+func TestClusterBoundsTopics(t *testing.T) {
+	const topics = "topics: {bytes: 33MiB, events: 262145}\n"
+	if _, err := loadFile(t, topics); err != nil {
+		t.Errorf("without a cluster: %v", err)
+	}
+	_, err := loadFile(t, topics+"cluster: {name: a}\n")
+	for _, want := range []string{"freshet.yaml:1: topics.bytes: 33MiB is more than 32MiB", "freshet.yaml:1: topics.events: 262145 is more than 262144"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	if _, err := loadFile(t, "topics: {bytes: 32MiB, events: 262144}\ncluster: {name: a}\n"); err != nil {
+		t.Error(err)
+	}
+}
