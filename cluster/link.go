@@ -33,6 +33,7 @@ const (
 var (
 	errSilent   = errors.New("link: nothing heard for a second")
 	errSlow     = errors.New("link: the peer does not take what is sent")
+	errLarge    = errors.New("link: a message is longer than a link carries")
 	errReplaced = errors.New("link: replaced by a newer one")
 )
 
@@ -129,7 +130,10 @@ func (l *link) send(m agree.Message) {
 	slow := len(l.pending) > maxPending && stuck || len(l.pending) > maxBacklog
 	l.mu.Unlock()
 	l.stir()
-	if slow || n > maxFrame {
+	switch {
+	case n > maxFrame:
+		l.end(errLarge)
+	case slow:
 		l.end(errSlow)
 	}
 }

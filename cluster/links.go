@@ -85,6 +85,8 @@ func (ls *Links) run(ctx context.Context, l net.Listener) error {
 	} else {
 		protocols.SetUnencryptedHTTP2(true)
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	stop := context.AfterFunc(ctx, func() { server.Close() })
 	defer stop()
 	tick := make(chan struct{})
@@ -93,6 +95,7 @@ func (ls *Links) run(ctx context.Context, l net.Listener) error {
 		ls.bury(ctx)
 	}()
 	err := server.Serve(l)
+	cancel() // it may have failed by itself
 	<-tick
 	ls.mu.Lock()
 	for _, p := range ls.peers {
