@@ -69,6 +69,11 @@
 //     while. The two seconds for the ring to reach an id are those in which the relay is in touch with an owner: a takeover
 //     in the middle stops that clock, and five seconds end it. What an owner says of an id is about its own log: There names
 //     the place, and if the log that survives has it not, the word is void.
+//   - Nobody waits, but for a moment: two sides see one another some seconds before their owners meet, and until then what is
+//     unknown is about to be known.
+//   - A relay that knows nothing of a topic and is alone begins a log of its own. If it stays owner after the heal, the old log
+//     becomes its log, and its own few events are merged into that: not a whole ring into a few events (see trunk.go).
+//   - Who cannot reach the owner, and is told of it by whom it asks, follows through that one.
 //   - By an id that the origin set, nothing tells on which of two branches a client saw the event: it is sent what came after
 //     the fork again (guarantee 5's last sentence).
 //   - Follow has a number and its answer repeats it. Without, the answer to an earlier request is taken for one to a later,
