@@ -14,11 +14,12 @@ type pulling struct {
 }
 
 // recall finds out what the log says about feeds; a new owner begins with it.
-func (t *topic) recall() {
+func (r *Relay) recall(t *topic) {
 	t.feeds, t.early = map[string]pulling{}, map[uint64]bool{}
 	l := t.target()
 	for name, m := range l.marks {
 		t.feeds[name] = pulling{mark: m}
+		r.overtaken(t, m)
 	}
 	for i := range l.entries {
 		if e := &l.entries[i]; e.Feed.Merged {
@@ -41,7 +42,7 @@ func (r *Relay) admit(t *topic, e Entry) (Result, bool) {
 	l := t.target()
 	if p.mark.before(e.Feed) {
 		if p.mark.Epoch != e.Feed.Epoch {
-			t.overtaken(e.Feed, r.now.Add(-2*r.cfg.Patience).UnixMilli())
+			r.overtaken(t, e.Feed)
 		}
 		p = pulling{e.Feed, true}
 	}
@@ -53,13 +54,15 @@ func (r *Relay) admit(t *topic, e Entry) (Result, bool) {
 		return Result{}, false
 	}
 	delete(t.early, e.Sum)
+	// Whoever asks again, because the answer was lost, is told the same.
+	l.remember(Memo{Key: e.Key, Position: m.Position, ID: m.ID, Sum: e.Sum, At: r.now.UnixMilli()})
 	return Result{Outcome: Duplicate, Position: m.Position, ID: m.ID}, true
 }
 
 // overtaken notes what a former owner of the feed brought lately. After a heal it may have been further on than the one that
 // stays, which then brings the same events in the middle of others that are new here.
-func (t *topic) overtaken(by FeedMark, since int64) {
-	l := t.target()
+func (r *Relay) overtaken(t *topic, by FeedMark) {
+	l, since := t.target(), r.now.Add(-2*r.cfg.Patience).UnixMilli()
 	for i := len(l.entries) - 1; i >= 0 && l.entries[i].Commit >= since; i-- {
 		if e := &l.entries[i]; e.Feed.Named && e.Feed.Name == by.Name && e.Feed.Epoch != by.Epoch {
 			t.early[e.Sum] = true

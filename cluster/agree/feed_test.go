@@ -67,6 +67,8 @@ func TestFormerOwnerOfAFeed(t *testing.T) {
 	f.bring(FeedMark{Epoch: 5, Pull: 1}, "3", "three", Committed) // it is further on than the one that stays
 	f.bring(FeedMark{Epoch: 7, Pull: 1}, "2", "two", Committed)
 	f.bring(FeedMark{Epoch: 7, Pull: 1}, "3", "three", Duplicate)
+	f.n-- // under the same key, because the answer was lost
+	f.bring(FeedMark{Epoch: 7, Pull: 1}, "3", "three", Duplicate)
 	f.bring(FeedMark{Epoch: 7, Pull: 1}, "3", "three", Committed) // once
 	if res := f.bring(FeedMark{Epoch: 5, Pull: 9}, "4", "four", Stale); res.Epoch != 7 {
 		t.Errorf("refused by epoch %d, want 7: its owner could not outdo it", res.Epoch)

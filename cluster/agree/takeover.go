@@ -192,7 +192,7 @@ func (r *Relay) take(t *topic, epoch uint64, reason string) {
 	l := t.target()
 	t.regrown = max(t.regrown, l.head())
 	l.begin(epoch)
-	t.recall()
+	r.recall(t)
 	r.adoptOwn(t)
 	for _, name := range t.suitors { // two owners need not wait for their next attempt to meet
 		r.await(t, name, Owned{Topic(t.name), epoch, 0})

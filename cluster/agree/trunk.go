@@ -41,7 +41,7 @@ func (r *Relay) graft(t *topic, c Copy) {
 	t.goal = 0
 	r.receive(t, c)
 	r.enter(t)
-	t.recall()
+	r.recall(t)
 	r.adoptOwn(t)
 	if o.standby != "" {
 		r.ask(t)
