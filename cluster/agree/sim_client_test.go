@@ -138,8 +138,8 @@ type subscriber struct {
 	lost    Position
 	missing bool
 
-	left time.Duration // when it was last cut off
-	away time.Duration // the longest that it was without a stream
+	came time.Duration // when a relay last took it
+	away time.Duration // the longest that it then waited for its stream to go on
 
 	seen   []Entry  // transcript
 	start  Position // just before the first event that it was promised
@@ -191,7 +191,7 @@ func (s *subscriber) connect(n *node) {
 	if !n.alive || n.paused || n.member.State == Draining {
 		return
 	}
-	s.node, s.state = n, opening
+	s.node, s.state, s.came = n, opening, s.w.now
 	n.input(func() { n.r.Open(s.w.time(), s.topic, false) })
 	if s.state == opening && s.node == n && n.ring(s.topic).whole {
 		s.opened()
@@ -216,7 +216,7 @@ func (s *subscriber) opened() {
 			return
 		}
 		s.state = reading
-		s.away = max(s.away, s.w.now-s.left)
+		s.away = max(s.away, s.w.now-s.came)
 		g := n.ring(s.topic)
 		g.readers = append(g.readers, s)
 		s.follow(rt, true)
@@ -303,7 +303,7 @@ func (s *subscriber) detach() {
 		return
 	}
 	n := s.node
-	s.node, s.state, s.left = nil, idle, s.w.now
+	s.node, s.state = nil, idle
 	if g := n.rings[s.topic]; g != nil {
 		g.readers = slices.DeleteFunc(g.readers, func(o *subscriber) bool { return o == s })
 		busy := false

@@ -18,8 +18,8 @@ func (c *checker) final() {
 		c.fail("a rolling restart was noticed: %d gaps, %d lost, repeats %v, %d publishes timed out", c.gaps, c.losses, c.repeats, c.refusals[Timeout])
 	}
 	for _, s := range c.w.subs {
-		if s.away > 1800*time.Millisecond { // up to half a second until it comes back, then perhaps a relay that drains
-			c.fail("%s was without a stream for %v in a rolling restart", s.name, s.away)
+		if s.away > time.Second {
+			c.fail("%s came back and waited for %v in a rolling restart", s.name, s.away)
 		}
 	}
 }
