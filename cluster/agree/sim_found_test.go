@@ -16,6 +16,8 @@ func TestFoundSchedules(t *testing.T) {
 		{2495, "a branch that a client had seen merged, shown by a relay that had not heard of it"},
 		{4503, "a feed's events merged, and then pulled"},
 		{11203, "a candidate that gave up and fenced out the living owner"},
+		{15506, "a feed's event that was dropped, asked for a second time because the answer was lost"},
+		{23364, "answers that waited for places in a log that was exchanged for an older one"},
 		{14369, "a tail that a dead owner had shown, shown again by the log that survived"},
 	} {
 		w := newWorld(s.seed)

@@ -43,6 +43,9 @@ func (r *Relay) graft(t *topic, c Copy) {
 	r.enter(t)
 	r.recall(t)
 	r.adoptOwn(t)
+	for i := range o.pending { // what they wait for has another place now
+		o.pending[i].seq = t.target().head()
+	}
 	if o.standby != "" {
 		r.ask(t)
 	}
