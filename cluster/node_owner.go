@@ -32,6 +32,7 @@ func (n *Node) TopicAnywhere(ctx context.Context, topic string) (s TopicStatus, 
 		return there, true, nil
 	}
 	here.Owner, here.Standby, here.Alone, here.OwnerHead, here.Tail = there.Owner, there.Standby, there.Alone, there.Head, there.Tail
+	here.Ended = there.Ended
 	return here, true, nil
 }
 

@@ -54,6 +54,7 @@ type TopicStatus struct {
 	Oldest    string         `json:"oldest"`
 	Head      string         `json:"head"`                 // newest that is shown here
 	OwnerHead string         `json:"owner_head,omitempty"` // and at the owner
+	Ended     bool           `json:"ended,omitempty"`
 	Tail      uint64         `json:"uncommitted"`
 	Lineage   []SpanStatus   `json:"lineage"`
 	Lost      []BranchStatus `json:"lost_branches"` // that this relay knows of
@@ -108,7 +109,7 @@ func (n *Node) Topic(ctx context.Context, topic string) (s TopicStatus, ok bool,
 	}
 	s = TopicStatus{
 		Topic: topic, Owner: f.Owner, Standby: f.Standby, Role: f.Role, Alone: f.Alone, Parent: f.Parent,
-		Followers: append([]string{}, f.Followers...), Oldest: f.Oldest.String(), Head: f.Head.String(), Tail: f.Tail, Merging: f.Merging,
+		Followers: append([]string{}, f.Followers...), Oldest: f.Oldest.String(), Head: f.Head.String(), Ended: f.Ended, Tail: f.Tail, Merging: f.Merging,
 		Parents: []RegionParent{}, Lineage: []SpanStatus{}, Lost: []BranchStatus{}, // lists in JSON, though they be empty
 	}
 	for _, b := range f.Lost {

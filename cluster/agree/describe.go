@@ -16,6 +16,7 @@ type Description struct {
 	Epoch     uint64   // of the owner
 	Oldest    Position // of what is kept
 	Head      Position // newest visible
+	Ended     bool     // Head is the topic's end
 	Tail      uint64   // entries that are not committed yet
 	Lineage   Lineage
 	Lost      []Branch
@@ -37,6 +38,7 @@ func (r *Relay) Describe(name string) (Description, bool) {
 	}
 	if l.visible > l.base {
 		d.Oldest = l.position(l.base + 1)
+		d.Ended = l.entry(l.visible).Kind == End
 	}
 	switch t.role {
 	case owner, sealed:

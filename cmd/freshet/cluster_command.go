@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"freshet/cluster"
+	"freshet/cluster/agree"
 	"freshet/cmd/freshet/config"
 	"freshet/relay"
 )
@@ -144,15 +145,31 @@ func writeCluster(w io.Writer, s cluster.Status, now time.Time) error {
 		at += " of " + s.Cluster
 	}
 	c := s.Topics
-	_, err := fmt.Fprintf(w, "\n%s has %d topics: owns %d, stands by for %d\n", at, c.Topics, c.Owned, c.Standby)
+	_, err := fmt.Fprintf(w, "\n%s has %s: owns %d, stands by for %d\n", at, count(c.Topics, "topic"), c.Owned, c.Standby)
 	if err == nil && c.Alone+c.Unsafe > 0 {
-		_, err = fmt.Fprintf(w, "of those it owns, %d are kept nowhere else, for nobody else may own them; %d wait for a standby\n", c.Alone, c.Unsafe)
+		_, err = fmt.Fprintf(w, "of those it owns, kept nowhere else, for nobody else may own them: %d; waiting for a standby: %d\n", c.Alone, c.Unsafe)
 	}
 	return err
 }
 
 func seconds(s float64, to time.Duration) time.Duration {
 	return time.Duration(s * float64(time.Second)).Round(to)
+}
+
+// positionOrNone is the position, unless it is that of no event.
+func positionOrNone(position string) string {
+	if position == (agree.Position{}).String() {
+		return "none"
+	}
+	return position
+}
+
+// count is a number of things, in words.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // writeTopic prints what a relay knows of a topic, a line a fact.
@@ -179,8 +196,11 @@ func writeTopic(w io.Writer, s cluster.TopicStatus) error {
 	if len(s.Followers) > 0 {
 		fact("followed by", "%s", strings.Join(s.Followers, ", "))
 	}
-	fact("oldest kept", "%s", s.Oldest)
-	fact("newest", "%s", s.Head)
+	if s.Ended {
+		fact("ended", "yes: subscribers are told to stop, publishers are refused")
+	}
+	fact("oldest kept", "%s", positionOrNone(s.Oldest))
+	fact("newest", "%s", positionOrNone(s.Head))
 	if s.OwnerHead != "" && s.OwnerHead != s.Head {
 		fact("newest at the owner", "%s", s.OwnerHead)
 	}

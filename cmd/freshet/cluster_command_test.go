@@ -28,10 +28,18 @@ beta  -       hub   draining  127.0.0.1:7948  127.0.0.1:7949  420µs  120ms  2Ki
 c     -       edge  starting  127.0.0.1:7950  none
 
 a of test has 7 topics: owns 3, stands by for 2
-of those it owns, 1 are kept nowhere else, for nobody else may own them; 0 wait for a standby
+of those it owns, kept nowhere else, for nobody else may own them: 1; waiting for a standby: 0
 `
 	if err != nil || out.String() != want {
 		t.Errorf("%v\n%s\nwant\n%s", err, out.String(), want)
+	}
+}
+
+func TestWriteClusterOfOneTopic(t *testing.T) {
+	var out strings.Builder
+	err := writeCluster(&out, cluster.Status{Name: "b", Topics: agree.Counts{Topics: 1, Standby: 1}}, time.Now())
+	if want := "\nb has 1 topic: owns 0, stands by for 1\n"; err != nil || !strings.HasSuffix(out.String(), want) {
+		t.Errorf("%v, %q, want the end %q", err, out.String(), want)
 	}
 }
 
@@ -65,6 +73,23 @@ oldest kept          1-1
 newest               1-2
 newest at the owner  1-4
 lineage              none
+`},
+		{cluster.TopicStatus{Topic: "t", Owner: "a", Standby: "b", Role: "owner", Oldest: "1-2", Head: "1-2", Ended: true}, `topic        t
+owner        a
+standby      b
+this relay   owner
+ended        yes: subscribers are told to stop, publishers are refused
+oldest kept  1-2
+newest       1-2
+lineage      none
+`},
+		{cluster.TopicStatus{Topic: "t", Owner: "a", Standby: "b", Role: "owner", Oldest: "0-0", Head: "1-2"}, `topic        t
+owner        a
+standby      b
+this relay   owner
+oldest kept  none
+newest       1-2
+lineage      none
 `},
 	} {
 		var out strings.Builder
