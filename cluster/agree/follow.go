@@ -194,6 +194,9 @@ func (r *Relay) onReset(t *topic, from string) {
 func (r *Relay) onRedirect(t *topic, from string, m Redirect) {
 	if m.Holder != from {
 		t.unlearn(from)
+		if t.role == standby && t.second.owner == from { // it owns the topic no more, and its word of that was lost
+			r.leaveStandby(t)
+		}
 	}
 	bent := t.detour == from
 	if bent { // it has lost touch with that holder too

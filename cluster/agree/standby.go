@@ -43,6 +43,9 @@ func (r *Relay) accept(t *topic, from string, m Enlist) {
 	if p := t.up.parent; p != "" && p != from {
 		r.send(p, Unfollow{Topic(t.name)})
 	}
+	if t.holder != from {
+		r.dismissChildren(t)
+	}
 	t.role, t.up, t.coming = standby, upward{}, nil
 	t.second = standing{owner: from, epoch: m.Epoch, doubt: r.now.Add(2 * r.cfg.Silence)}
 	r.at(t, t.second.doubt)

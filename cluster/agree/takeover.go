@@ -193,6 +193,7 @@ func (r *Relay) take(t *topic, epoch uint64, reason string) {
 	t.regrown = max(t.regrown, l.head())
 	l.begin(epoch)
 	r.recall(t)
+	r.dismissChildren(t) // they were told of another owner, and would offer that one what they hold
 	r.adoptOwn(t)
 	for _, name := range t.suitors { // two owners need not wait for their next attempt to meet
 		r.await(t, name, Owned{Topic(t.name), epoch, 0})
