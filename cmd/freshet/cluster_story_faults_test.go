@@ -54,6 +54,7 @@ func TestClusterStoryOwnerPaused(t *testing.T) {
 	}
 	posters[0].awaitAcked(50)
 	owner, standby := s.owner("match")
+	paused := time.Now()
 	owner.pause()
 	stays := posters[0]
 	if owner == s.members[0] {
@@ -65,7 +66,9 @@ func TestClusterStoryOwnerPaused(t *testing.T) {
 		heir = status.Owner
 		return fmt.Sprintf("%+v", status), status.Role == "owner" && status.Standby != ""
 	})
-	awaitMore(100, stays)
+	for awaitMore(100, stays); time.Since(paused) < *storyTime/2; {
+		awaitMore(50, stays)
+	}
 	held := s.net.Stats(owner.name, standby.name).Held
 	owner.resume()
 	awaitMore(50, stays)
