@@ -43,7 +43,7 @@ func (r *Relay) accept(t *topic, from string, m Enlist) {
 	if p := t.up.parent; p != "" && p != from {
 		r.send(p, Unfollow{Topic(t.name)})
 	}
-	if t.holder != from {
+	if t.role == follower && t.up.holder != from {
 		r.dismissChildren(t)
 	}
 	t.role, t.up, t.coming = standby, upward{}, nil
