@@ -127,12 +127,16 @@ func (r *Relay) sweep() {
 // is up.
 func (r *Relay) drain() {
 	began := time.Now()
+	log := r.config.Log
+	if r.unready() != nil && r.admission.subscribers.Load() == 0 {
+		log = slog.New(slog.DiscardHandler) // it never began, and nobody leaves
+	}
 	r.leave()
 	r.engine.Leave()
 	if r.http3 != nil {
 		r.http3.Leave()
 	}
-	r.config.Log.Info("draining", "subscribers", r.admission.subscribers.Load(), "over", r.config.Drain)
+	log.Info("draining", "subscribers", r.admission.subscribers.Load(), "over", r.config.Drain)
 	timeUp := time.NewTimer(r.config.Drain)
 	defer timeUp.Stop()
 	audience := int(r.admission.subscribers.Load())
@@ -142,9 +146,9 @@ func (r *Relay) drain() {
 		select {
 		case <-r.admission.someLeft:
 		case <-timeUp.C:
-			r.config.Log.Warn("drained not in time", "subscribers", r.admission.subscribers.Load(), "after", time.Since(began))
+			log.Warn("drained not in time", "subscribers", r.admission.subscribers.Load(), "after", time.Since(began))
 			return
 		}
 	}
-	r.config.Log.Info("drained", "after", time.Since(began))
+	log.Info("drained", "after", time.Since(began))
 }

@@ -179,7 +179,8 @@ func TestClusterAddressInUse(t *testing.T) {
 		conf := config.Default()
 		conf.Listen.Plain, conf.Listen.Admin = "127.0.0.1:0", ""
 		conf.Cluster.Name, conf.Cluster.Gossip, conf.Cluster.Links = "b", c.gossip, c.links
-		s, err := openService(conf, slog.New(slog.DiscardHandler), nil)
+		said := newTranscript()
+		s, err := openService(conf, slog.New(slog.NewTextHandler(said, nil)), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -188,6 +189,9 @@ func TestClusterAddressInUse(t *testing.T) {
 		want := fmt.Sprintf("%s: %s is in use by another program; choose another with -set %s=HOST:PORT", c.key, c.want, c.key)
 		if err == nil || err.Error() != want {
 			t.Errorf("%v\nwant\n%s", err, want)
+		}
+		if said.String() != "" {
+			t.Errorf("besides the error, it says\n%s", said)
 		}
 	}
 }
