@@ -49,7 +49,7 @@
 //   - SIGTERM, SIGINT: stop. The relay is no longer ready, subscribers are told when to
 //     come back and sent away over "drain" at most, and the process exits with 0. One
 //     of a cluster moves the topics that it owns to others meanwhile.
-//     A second one ends the process at once.
+//     A second one, a second later or more, ends the process at once.
 //   - SIGHUP: read the certificate files again, which happens by itself soon after
 //     they change.
 //

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // terminal is where a command was called from: all that it reads and writes.
@@ -46,8 +47,12 @@ func isTerminal(f *os.File) bool {
 	return err != nil || !os.SameFile(info, null)
 }
 
-// untilStopped returns a context that ends at the first SIGINT or SIGTERM. The second
-// one calls exit. The function it returns gives the signals back.
+// sameStop is how long after the first signal another one is the same wish: timeout(1), and
+// shells and supervisors that signal a group, send the process two at once.
+const sameStop = time.Second
+
+// untilStopped returns a context that ends at the first SIGINT or SIGTERM. The next
+// one calls exit, if it comes sameStop later. The function it returns gives the signals back.
 func untilStopped(t *terminal, exit func(status int)) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)
@@ -62,11 +67,17 @@ func untilStopped(t *terminal, exit func(status int)) (context.Context, func()) 
 		case <-over:
 			return
 		}
-		select {
-		case s := <-signals:
-			t.say("freshet: stopped at once by a second signal (%v)", s)
-			exit(130)
-		case <-over:
+		for first := time.Now(); ; {
+			select {
+			case s := <-signals:
+				if time.Since(first) < sameStop {
+					continue
+				}
+				t.say("freshet: stopped at once by a second signal (%v)", s)
+				exit(130)
+			case <-over:
+			}
+			return
 		}
 	}()
 	return ctx, func() {
