@@ -167,11 +167,14 @@ func (m *Members) Say(s agree.State) error {
 	return m.list.UpdateNode(time.Second)
 }
 
-func (m *Members) starting() bool {
+// saying is what this relay says of itself.
+func (m *Members) saying() agree.State {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.state == agree.Starting
+	return m.state
 }
+
+func (m *Members) starting() bool { return m.saying() == agree.Starting }
 
 func (m *Members) changed() {
 	select {

@@ -292,6 +292,7 @@ const settle = 20 * time.Millisecond
 
 // watch tells the protocol and the links who is here.
 func (n *Node) watch(ctx context.Context) error {
+	var owners ownership
 	for {
 		if n.members.starting() { // whoever is met is met together with a namesake, which must be known first
 			select {
@@ -309,6 +310,7 @@ func (n *Node) watch(ctx context.Context) error {
 			view[i] = m.Member
 		}
 		n.metrics.view(view)
+		owners.see(n, n.members.saying(), view)
 		n.post(func() { n.relay.View(n.now, view) })
 		select {
 		case <-ctx.Done():
