@@ -82,6 +82,8 @@
 //     Who has asked its parent for leave to drop the topic does not name it as the owner any more.
 //   - Once all is quiet a follower that trouble has left with another parent goes back to its region's, and that one to the
 //     owner, or every takeover would end the tree for good.
+//   - A relay that becomes the owner, or the standby of another owner, ends the streams of who follows it: they were told of
+//     the owner before, and would offer that one what they hold. Who is taken for the owner and is none says so.
 //
 // Feeds (feed.go):
 //

@@ -178,6 +178,9 @@ func (r *Relay) onWhere(t *topic, from string, m Where) {
 		}
 		there.At = t.target().position(there.Route.After)
 	}
+	if (t.role == follower || t.role == standby) && t.holder != from { // whoever takes this relay for the owner
+		r.send(from, Redirect{Topic(t.name), t.holder, t.holderEpoch, Request{}})
+	}
 	r.send(from, there)
 }
 

@@ -17,6 +17,8 @@ func TestFoundSchedules(t *testing.T) {
 		{4503, "a feed's events merged, and then pulled"},
 		{11203, "a candidate that gave up and fenced out the living owner"},
 		{15506, "a feed's event that was dropped, asked for a second time because the answer was lost"},
+		{17403, "a standby that nobody told that its owner is none"},
+		{33023, "followers of a relay that became the owner"},
 		{23364, "answers that waited for places in a log that was exchanged for an older one"},
 		{14369, "a tail that a dead owner had shown, shown again by the log that survived"},
 	} {
