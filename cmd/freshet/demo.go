@@ -34,7 +34,8 @@ EventSource streams; pull the plug there and see that nothing is missing afterwa
 -relays 3 plays on a cluster of three relays, each a process of its own, behind a front that
 hands each browser to one of them; a button on the page kills the one that owns the prices.
 
-It takes what "run" takes. An address that is in use gives way to a free port.
+It takes what "run" takes; with -relays, where the relays listen and how they find one another
+is the demo's choice, and it says where. An address that is in use gives way to a free port.
 -self-signed alone listens with TLS on ` + demoPublic + `, where browsers speak HTTP/2.`,
 		define: func(flags *flag.FlagSet) action {
 			d := &demonstration{settings: defineSettings(flags)}
@@ -75,6 +76,9 @@ func (d *demonstration) run(ctx context.Context, t *terminal) error {
 		shared := *t
 		shared.stderr = &sharedWriter{to: t.stderr}
 		t = &shared
+	}
+	if err := d.checkFleet(); err != nil {
+		return err
 	}
 	conf, err := d.load(t)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +22,32 @@ type demoCluster struct {
 
 // Relays tells how the relays stand, and which of them serves the page.
 func (c *demoCluster) Relays(page string) []demo.Relay { return c.fleet.Relays(c.front.serving(page)) }
+
+// fleetKeys are what the demo chooses for each of its relays, and for the front.
+var fleetKeys = []string{
+	"listen.admin", "listen.http3", "listen.http3_secret",
+	"cluster.name", "cluster.label", "cluster.gossip", "cluster.links", "cluster.join", "cluster.role", "cluster.key",
+	"cluster.tls.cert", "cluster.tls.key", "cluster.tls.ca",
+}
+
+// checkFleet refuses flags that would have no effect on several relays. A file may set them: it is
+// for "run", too.
+func (d *demonstration) checkFleet() error {
+	if d.relays == 1 {
+		return nil
+	}
+	for _, s := range d.settings.settings {
+		if !slices.Contains(fleetKeys, s.Key) {
+			continue
+		}
+		flag := s.Flag
+		if flag == "-set" {
+			flag += " " + s.Key
+		}
+		return &usageError{text: fmt.Sprintf("%s has no effect: with -relays the demo chooses %s itself, and says where the relays listen", flag, s.Key)}
+	}
+	return nil
+}
 
 // runFleet plays the demo on several relays. They are processes of their own; the front, the page
 // and the origin are this one.

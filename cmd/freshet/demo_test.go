@@ -160,10 +160,20 @@ func TestDemoSelfSignedNeedsNoAddress(t *testing.T) {
 }
 
 func TestDemoUsage(t *testing.T) {
-	for _, args := range [][]string{{"demo", "-pace", "0"}, {"demo", "-pace", "NaN"}, {"demo", "now"}, {"demo", "-seed", "-1"}} {
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"-pace", "0"}, "-pace 0 is not between"},
+		{[]string{"-pace", "NaN"}, "-pace NaN is not between"},
+		{[]string{"now"}, `not "now"`},
+		{[]string{"-seed", "-1"}, "-seed"},
+		{[]string{"-relays", "3", "-admin", "127.0.0.1:9999"}, "-admin has no effect"},
+		{[]string{"-relays", "2", "-set", "cluster.name=a"}, "-set cluster.name has no effect"},
+	} {
 		var stdout, stderr strings.Builder
-		if code := (&terminal{stdout: &stdout, stderr: &stderr}).execute(t.Context(), args); code != 2 || stderr.Len() == 0 {
-			t.Errorf("%q: status %d, %q", args, code, stderr.String())
+		if code := (&terminal{stdout: &stdout, stderr: &stderr}).execute(t.Context(), append([]string{"demo"}, c.args...)); code != 2 || !strings.Contains(stderr.String(), c.says) {
+			t.Errorf("%q: status %d, %q", c.args, code, stderr.String())
 		}
 	}
 }
