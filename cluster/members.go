@@ -39,6 +39,7 @@ type Members struct {
 	Network  Network      // nil: the real one
 
 	list   *memberlist.Memberlist // static after start
+	log    *gossipLog
 	known  *addressBook
 	linkAt string
 
@@ -73,7 +74,7 @@ func (m *Members) profile() (*memberlist.Config, error) {
 	c.Delegate = &membersDelegate{m}
 	c.Events = &membersEvents{m}
 	c.Conflict = &membersConflict{m}
-	c.Logger = log.New(&gossipLog{m.Log}, "", 0)
+	c.Logger = log.New(m.log, "", 0)
 	if len(m.Keys) > 0 {
 		ring, err := memberlist.NewKeyring(m.Keys, m.Keys[0])
 		if err != nil {
@@ -109,6 +110,7 @@ func (m *Members) start(link string) error {
 	m.alive = map[string]Member{}
 	m.wake = make(chan struct{}, 1)
 	m.known = newAddressBook()
+	m.log = &gossipLog{to: m.Log}
 	config, err := m.profile()
 	if err != nil {
 		return err
@@ -131,6 +133,7 @@ func (m *Members) start(link string) error {
 // run joins the others, again and again, until ctx ends; then it says good-bye.
 func (m *Members) run(ctx context.Context) error {
 	m.join(ctx)
+	m.log.ended.Store(true)
 	if m.starting() && m.suspectsNamesake() { // its good-bye would be taken for the other's
 		return m.list.Shutdown()
 	}
