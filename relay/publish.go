@@ -270,10 +270,15 @@ func (r *Relay) refusePublish(w http.ResponseWriter, req *http.Request, p *Probl
 		w.Header().Set("Connection", "close")
 	}
 	r.metrics.posts[p.outcome()].Inc()
+	r.sayWhen(p)
+	p.write(w)
+}
+
+// sayWhen gives a 503 the time after which to ask again.
+func (r *Relay) sayWhen(p *Problem) {
 	if p.Status == http.StatusServiceUnavailable && p.after == 0 {
 		p.after = r.config.Retry
 	}
-	p.write(w)
 }
 
 // stopping is the answer to who publishes while the relay drains.
@@ -308,6 +313,7 @@ func (r *Relay) finish(w http.ResponseWriter, req *http.Request) {
 		}
 	}
 	if problem != nil {
+		r.sayWhen(problem)
 		problem.write(w)
 		return
 	}

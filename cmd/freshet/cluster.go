@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,12 +24,14 @@ import (
 //	relay --Logs: Open, Close, Resume, Trim, Commit, End--> membership --> cluster.Node
 //	relay <--LogOpened, LogShow, LogReplace, ...----------- membership <-- cluster.Rings
 type membership struct {
-	*cluster.Node // Commit, End, Open, Close and Trim are as the relay wants them
+	*cluster.Node // Open, Close and Trim are as the relay wants them
 
 	// Static after construction.
 	relay *relay.Relay  // set by connect, before Run
 	drain time.Duration // how long topics may take to move when this relay leaves
 	ended chan struct{} // closed when Run returns
+
+	leaving atomic.Bool // set by leave
 }
 
 var roles = map[string]agree.Role{"any": agree.Any, "hub": agree.Hub, "edge": agree.Edge}
@@ -53,19 +56,6 @@ func openCluster(c *config.Config, log *slog.Logger, metrics prometheus.Register
 
 // connect says where topics are shown. It must be called before Run.
 func (m *membership) connect(r *relay.Relay) { m.relay = r }
-
-// errJoining is why a relay does not take subscribers yet.
-var errJoining = errors.New("not ready: joining the cluster")
-
-// ready is relay.Config.Ready.
-func (m *membership) ready() error {
-	select {
-	case <-m.Joined():
-		return nil
-	default:
-		return errJoining
-	}
-}
 
 // Run takes part in the cluster until ctx ends.
 func (m *membership) Run(ctx context.Context) error {
@@ -92,6 +82,7 @@ func (m *membership) explain(err error) error {
 // leave tells the others that this relay goes, and gives them its topics: in time, or what
 // is left is taken over when it is gone.
 func (m *membership) leave(ctx context.Context) {
+	m.leaving.Store(true)
 	ctx, cancel := context.WithTimeout(ctx, m.drain)
 	defer cancel()
 	done := make(chan error, 1)

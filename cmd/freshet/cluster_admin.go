@@ -50,7 +50,7 @@ func (s *service) clusterPages() http.Handler {
 		case err != nil:
 			writeProblem(w, http.StatusServiceUnavailable, err.Error())
 		case !known:
-			writeProblem(w, http.StatusNotFound, "nobody owns the topic "+topic+": nothing was published to it, or it is long idle and forgotten")
+			writeProblem(w, http.StatusNotFound, s.member.unknownTopic(topic))
 		default:
 			writeJSON(w, http.StatusOK, status)
 		}

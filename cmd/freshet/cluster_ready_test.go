@@ -1,0 +1,88 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"freshet/cmd/freshet/config"
+)
+
+// An edge that sees nobody who may own topics says so at once, and to everybody who asks.
+func TestEdgeWithoutOwners(t *testing.T) {
+	t.Parallel()
+	edge := startMember(t, "edge", func(c *config.Config) { c.Cluster.Role = "edge" })
+	const why = "no relay that may own topics is in view (cluster.role)"
+	wantRefused := func() {
+		t.Helper()
+		if code, _, body := edge.testAdmin(t, "/readyz"); code != http.StatusServiceUnavailable || body != "not ready: "+why+"\n" {
+			t.Errorf("/readyz: %d: %s", code, body)
+		}
+		if code, _, body := edge.testAdmin(t, "/cluster/topics/k/a"); code != http.StatusNotFound || !strings.Contains(body, "nothing is known of the topic k/a: "+why) {
+			t.Errorf("/cluster/topics: %d: %s", code, body)
+		}
+		for _, method := range []string{http.MethodPost, http.MethodDelete, http.MethodGet} {
+			req, err := http.NewRequestWithContext(t.Context(), method, edge.url()+"/events/k/a", http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, _ := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" || !strings.Contains(string(body), why) {
+				t.Errorf("%s: %s, Retry-After %q: %s", method, resp.Status, resp.Header.Get("Retry-After"), body)
+			}
+			if took := time.Since(began); took > 4*time.Second { // the patience of a publish is 5 s
+				t.Errorf("%s is answered after %v", method, took)
+			}
+		}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, edge.url()+"/events/k/a", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Accept", "text/event-stream")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if body, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK || !strings.HasPrefix(string(body), "retry: ") || strings.Count(string(body), "\n") != 1 {
+			t.Errorf("an EventSource gets %s: %q", resp.Status, body)
+		}
+	}
+	wantRefused()
+
+	hub := startMember(t, "hub", func(c *config.Config) { edge.invites(t)(c); c.Cluster.Role = "hub" })
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		code, _, body := edge.testAdmin(t, "/readyz")
+		if code == http.StatusOK {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("with a hub: %d: %s", code, body)
+		}
+	}
+	edge.testPublish(t, "k/a", "event")
+	if got := edge.testRead(t, "k/a", 1); got[0] != "event" {
+		t.Errorf("%q", got)
+	}
+	hub.stop()
+	if code, _, body := edge.testAdmin(t, "/readyz"); code != http.StatusServiceUnavailable {
+		t.Errorf("the hub has left: %d: %s", code, body)
+	}
+}
+
+// A relay whose part in the cluster is over is not ready, whatever became of the rest of it.
+func TestNoMemberIsNotReady(t *testing.T) {
+	m := &membership{ended: make(chan struct{})}
+	close(m.ended)
+	if err := m.ready(); err != errNoMember {
+		t.Error(err)
+	}
+}
