@@ -38,10 +38,14 @@ type Members struct {
 	Log      *slog.Logger // nil: discard
 	Network  Network      // nil: the real one
 
+	unjoined func(attempts int) // that failed at addresses of Join; nil: nobody counts
+
 	list   *memberlist.Memberlist // static after start
 	log    *gossipLog
 	known  *addressBook
 	linkAt string
+
+	unresolved seldom // owned by join
 
 	mu    sync.Mutex // guards what follows; held for moments only: memberlist calls in
 	state agree.State
@@ -49,6 +53,7 @@ type Members struct {
 	wake  chan struct{} // capacity 1: alive has changed
 
 	namesake string // address of another relay of this name; empty: not heard of any
+	dispute  bool   // somebody takes this relay to be elsewhere, see doubters
 }
 
 const defaultGossipPort = 7946
@@ -74,6 +79,7 @@ func (m *Members) profile() (*memberlist.Config, error) {
 	c.Delegate = &membersDelegate{m}
 	c.Events = &membersEvents{m}
 	c.Conflict = &membersConflict{m}
+	c.Merge = &membersMerge{m}
 	c.Logger = log.New(m.log, "", 0)
 	if len(m.Keys) > 0 {
 		ring, err := memberlist.NewKeyring(m.Keys, m.Keys[0])

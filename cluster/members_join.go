@@ -65,32 +65,36 @@ const (
 
 // join tries every address that is not a member now, until ctx ends. A name is resolved anew each time.
 func (m *Members) join(ctx context.Context) {
+	alone := solitude{since: time.Now()}
 	for {
 		wait := joinLater
-		strangers := m.strangers(ctx)
-		if len(strangers) > 0 || len(m.Join) > 0 && len(m.Alive()) == 1 { // a name that stands for nobody yet
+		configured, met := m.strangers(ctx)
+		if len(configured)+len(met) > 0 || len(m.Join) > 0 && len(m.Alive()) == 1 { // a name that stands for nobody yet
 			wait = joinSoon
 		}
-		m.knock(ctx, strangers)
+		others := append(met, m.doubters()...)
+		failed := m.knock(ctx, append(configured, others...))
+		for _, address := range others {
+			delete(failed, address)
+		}
+		if ctx.Err() == nil {
+			alone.see(m, time.Now(), failed)
+		}
 		if !m.rest(ctx, wait+rand.N(wait/4)) { // so that relays started together do not knock together
 			return
 		}
 	}
 }
 
-// rest waits, for less if somebody is missing who was here when it began; false: ctx has ended.
+// rest waits, for less if somebody is missing who was here when it began, or takes this relay to be elsewhere; false: ctx has
+// ended.
 func (m *Members) rest(ctx context.Context, wait time.Duration) bool {
 	over := time.NewTimer(wait)
 	defer over.Stop()
 	look := time.NewTicker(joinSoon)
 	defer look.Stop()
-	most := 0
+	most := len(m.Alive())
 	for {
-		here := len(m.Alive())
-		if here < most {
-			return true
-		}
-		most = here
 		select {
 		case <-ctx.Done():
 			return false
@@ -98,56 +102,68 @@ func (m *Members) rest(ctx context.Context, wait time.Duration) bool {
 			return true
 		case <-look.C:
 		}
+		here := len(m.Alive())
+		if here < most || m.disputed() {
+			return true
+		}
+		most = here
 	}
 }
 
-func (m *Members) knock(ctx context.Context, addresses []string) {
+// knock tries to join at addresses, and says at which this failed.
+func (m *Members) knock(ctx context.Context, addresses []string) map[string]error {
+	var mu sync.Mutex // guards failed
+	failed := map[string]error{}
 	var knocking sync.WaitGroup
-	defer knocking.Wait()
 	free := make(chan struct{}, joinAtOnce)
 	for _, address := range addresses {
 		select {
 		case <-ctx.Done():
-			return
+			knocking.Wait()
+			return failed
 		case free <- struct{}{}:
 		}
 		knocking.Go(func() {
 			if _, err := m.list.Join([]string{address}); err != nil {
 				m.Log.Debug("join", "address", address, "error", err)
+				mu.Lock()
+				failed[address] = err
+				mu.Unlock()
 			}
 			<-free
 		})
 	}
+	knocking.Wait()
+	return failed
 }
 
 // strangers are the addresses to knock at: those configured and those of the last day, less the members'.
-func (m *Members) strangers(ctx context.Context) []string {
+func (m *Members) strangers(ctx context.Context) (configured, met []string) {
 	here := map[string]bool{}
 	for _, x := range m.Alive() {
 		here[x.Gossip] = true
-	}
-	for _, x := range m.Alive() { // members are met as long as they are here
-		if x.Name != m.Name {
+		if x.Name != m.Name { // members are met as long as they are here
 			m.known.met(x.Gossip)
 		}
 	}
-	var list []string
-	add := func(address string) {
+	add := func(list *[]string, address string) {
 		if !here[address] {
 			here[address] = true
-			list = append(list, address)
+			*list = append(*list, address)
 		}
 	}
 	for _, join := range m.Join {
 		for _, address := range m.resolve(ctx, join) {
-			add(address)
+			add(&configured, address)
 		}
 	}
 	for _, address := range m.known.recent() {
-		add(address)
+		add(&met, address)
 	}
-	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	return list
+	for _, list := range [...][]string{configured, met} {
+		rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	}
+	return configured, met
 }
 
 // resolve turns what is configured into addresses with ports.
@@ -162,8 +178,8 @@ func (m *Members) resolve(ctx context.Context, join string) []string {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	found, err := m.Network.Resolve(ctx, host)
-	if err != nil {
-		m.Log.Info("resolve a cluster.join name", "name", host, "error", err)
+	if (err != nil || len(found) == 0) && m.unresolved.may(time.Now(), host) {
+		m.Log.Warn("a name in cluster.join does not resolve", "name", host, "error", err)
 	}
 	list := make([]string, 0, len(found))
 	for _, ip := range found {

@@ -14,6 +14,7 @@ func (c *membersConflict) NotifyConflict(existing, other *memberlist.Node) {
 	}
 	c.m.mu.Lock()
 	c.m.namesake = other.Address()
+	c.m.dispute = true
 	c.m.mu.Unlock()
 }
 

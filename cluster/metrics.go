@@ -39,6 +39,7 @@ type metrics struct {
 	changes     map[reason]prometheus.Counter
 	links       prometheus.Counter
 	reconnects  prometheus.Counter
+	unjoined    prometheus.Counter
 	shown       prometheus.Counter
 	forwarded   prometheus.Counter
 	publishes   prometheus.Counter
@@ -68,6 +69,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}),
 		reconnects: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "freshet_cluster_link_reconnects_total", Help: "Links that were opened to a relay that this one had been linked to before.",
+		}),
+		unjoined: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "freshet_cluster_join_failures_total", Help: "Attempts to join at an address of cluster.join that failed.",
 		}),
 		replication: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "freshet_cluster_replication_delay_seconds",
@@ -101,7 +105,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	}
 	m.view(nil)
 	if r != nil {
-		r.MustRegister(m.members, delivery, m.replication, m.links, m.reconnects, m.shown, m.forwarded, m.publishes, changes)
+		r.MustRegister(m.members, delivery, m.replication, m.links, m.reconnects, m.unjoined, m.shown, m.forwarded, m.publishes, changes)
 	}
 	return m
 }

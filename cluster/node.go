@@ -245,6 +245,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.members = &Members{
 		Name: n.Name, Cluster: n.Cluster, Gossip: n.Gossip, Join: n.Join, Keys: n.Keys, Region: n.Region, Role: n.Role,
 		Protocol: Protocol, Log: n.Log, Network: n.Network,
+		unjoined: func(attempts int) { n.metrics.unjoined.Add(float64(attempts)) },
 	}
 	if err := n.members.start(listener.Addr().String()); err != nil {
 		return err
