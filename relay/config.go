@@ -71,6 +71,10 @@ type Config struct {
 	Stall     time.Duration // a subscriber that takes no byte for this long is closed; 0 = 30 s
 	Drain     time.Duration // over how long subscribers are sent away; 0 = 30 s
 	Retry     time.Duration // base of the jittered retry that clients are told; 0 = 2 s
+	// DrainDelay is how long a relay that is asked to stop goes on before it
+	// drains, so that load balancers see that it is not ready any more. 0 = it
+	// drains at once.
+	DrainDelay time.Duration
 
 	// What it tells.
 
@@ -178,6 +182,9 @@ func (c *Config) validate() error {
 		if f.value < 0 {
 			return fmt.Errorf("relay: %s is negative", f.name)
 		}
+	}
+	if c.DrainDelay < 0 {
+		return fmt.Errorf("relay: drain_delay is negative")
 	}
 	if c.Topics.Coalesce < 0 {
 		return fmt.Errorf("relay: topics.coalesce is negative")

@@ -44,6 +44,7 @@ func TestConfigMistakes(t *testing.T) {
 		{Config{Limits: Limits{AddressShare: 1.5}}, "limits.address_share"},
 		{Config{Limits: Limits{Memory: 1 << 20}, Topics: Topics{Bytes: 2 << 20}}, "limits.memory"},
 		{Config{Stall: -time.Second}, "stall"},
+		{Config{DrainDelay: -1}, "drain_delay"},
 		{Config{Public: &net.TCPListener{}}, "TLS"},
 		{Config{Origins: []string{"https://a.example", "b.example"}}, "cors.origins[1]"},
 		{Config{Origins: []string{"https://a.example/"}}, "cors.origins[0]"},

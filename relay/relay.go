@@ -30,6 +30,7 @@ type Relay struct {
 	load load
 
 	// The end of a relay, in order.
+	noticed   atomic.Bool     // asked to stop: not ready any more, and goes on until it drains
 	leaving   context.Context // ended when it begins to drain
 	leave     context.CancelFunc
 	pace      atomic.Uint32   // draining: subscribers whose lot is below it leave; see subscriber.lot
@@ -82,9 +83,14 @@ func (r *Relay) draining() bool { return r.leaving.Err() != nil }
 
 // unready returns why the relay should not be sent subscribers; nil if it should.
 func (r *Relay) unready() error {
-	if r.draining() {
+	if r.noticed.Load() || r.draining() {
 		return errDraining
 	}
+	return r.unfit()
+}
+
+// unfit is unready but for being asked to stop.
+func (r *Relay) unfit() error {
 	if r.config.Ready != nil {
 		return r.config.Ready()
 	}

@@ -16,8 +16,8 @@ var errDraining = errors.New("draining")
 // sweepEvery is how often age is looked at. What is asked for is looked at then.
 const sweepEvery = 10 * time.Second
 
-// Run serves the listeners until ctx ends, or one of them fails, and then
-// drains: who subscribes is sent away with a retry, who publishes too, and the
+// Run serves the listeners until ctx ends, or one of them fails, and then, with
+// notice of Config.DrainDelay, drains: who subscribes is sent away with a retry, who publishes too, and the
 // subscribers are let go one after the other, over Config.Drain at most. It
 // returns nil when the last is gone or the time is up. It is called once.
 func (r *Relay) Run(ctx context.Context) error {
@@ -61,6 +61,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	var err error
 	select {
 	case <-ctx.Done():
+		err = r.giveNotice(failed)
 	case err = <-failed:
 	}
 	r.drain()
@@ -123,12 +124,32 @@ func (r *Relay) sweep() {
 	}
 }
 
+// giveNotice says on /readyz that the relay is about to stop, and goes on for
+// Config.DrainDelay, in which whoever sends it subscribers learns of it. One that
+// is not ready anyway need not be given notice of.
+func (r *Relay) giveNotice(failed <-chan error) error {
+	ready := r.unready() == nil
+	r.noticed.Store(true)
+	if !ready || r.config.DrainDelay == 0 {
+		return nil
+	}
+	r.config.Log.Info("not ready any more", "draining in", r.config.DrainDelay)
+	over := time.NewTimer(r.config.DrainDelay)
+	defer over.Stop()
+	select {
+	case <-over.C:
+		return nil
+	case err := <-failed:
+		return err
+	}
+}
+
 // drain sends the subscribers away, and waits until they are gone or the time
 // is up.
 func (r *Relay) drain() {
 	began := time.Now()
 	log := r.config.Log
-	if r.unready() != nil && r.admission.subscribers.Load() == 0 {
+	if r.unfit() != nil && r.admission.subscribers.Load() == 0 {
 		log = slog.New(slog.DiscardHandler) // it never began, and nobody leaves
 	}
 	r.leave()

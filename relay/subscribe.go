@@ -190,7 +190,7 @@ func (r *Relay) turnedAway() *Problem {
 	if r.draining() {
 		return newProblem(http.StatusServiceUnavailable, "this relay is stopping")
 	}
-	if err := r.unready(); err != nil {
+	if err := r.unfit(); err != nil {
 		return newProblem(http.StatusServiceUnavailable, "this relay is not ready: %v", err)
 	}
 	return nil

@@ -42,7 +42,7 @@ func openCluster(c *config.Config, log *slog.Logger, metrics prometheus.Register
 	if !c.Cluster.On() {
 		return nil, nil
 	}
-	m := &membership{drain: c.Drain, ended: make(chan struct{})}
+	m := &membership{drain: c.DrainDelay + c.Drain, ended: make(chan struct{})}
 	m.Node = cluster.New(c.Cluster.Name, m)
 	n := m.Node
 	n.Cluster, n.Gossip, n.Links, n.Join = c.Cluster.Label, c.Cluster.Gossip, c.Cluster.Links, c.Cluster.Join

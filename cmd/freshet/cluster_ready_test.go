@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,4 +87,53 @@ func TestNoMemberIsNotReady(t *testing.T) {
 	if err := m.ready(); err != errNoMember {
 		t.Error(err)
 	}
+}
+
+// A relay with a drain_delay tells the others at once that it leaves, and its topics move; who does not know yet is served on.
+func TestMemberLeavesWithNotice(t *testing.T) {
+	t.Parallel()
+	a := startMember(t, "a", func(c *config.Config) { c.DrainDelay = 3 * time.Second })
+	b := startMember(t, "b", a.invites(t))
+	const topics = 8
+	for i := range topics {
+		a.testPublish(t, fmt.Sprint("t", i), "before")
+	}
+	owned := func() int {
+		status, err := a.member.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return status.Topics.Owned
+	}
+	if owned() == 0 {
+		t.Fatal("the relay that is to leave owns nothing: that proves nothing")
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		a.stop()
+	}()
+	for deadline := time.Now().Add(2 * time.Second); owned() > 0 && time.Now().Before(deadline); {
+	}
+	if n := owned(); n > 0 {
+		t.Errorf("while it gives notice, it keeps %d topics", n)
+	}
+	if code, _, body := a.testAdmin(t, "/readyz"); code != http.StatusServiceUnavailable || body != "not ready: draining\n" {
+		t.Errorf("/readyz: %d: %s", code, body)
+	}
+	for i := range topics {
+		a.testPublish(t, fmt.Sprint("t", i), "after")
+		for _, m := range []*testMember{a, b} {
+			if got := m.testRead(t, fmt.Sprint("t", i), 2); !slices.Equal(got, []string{"before", "after"}) {
+				t.Errorf("t%d at %s: %q", i, m.member.Name, got)
+			}
+		}
+	}
+	a.testPublish(t, "new", "event")
+	select {
+	case <-stopped:
+		t.Error("it did not wait")
+	default:
+	}
+	<-stopped
 }

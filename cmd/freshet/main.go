@@ -46,9 +46,10 @@
 // everything else goes to standard error as structured logs. Health, readiness,
 // metrics and profiles are on the admin listener.
 //
-//   - SIGTERM, SIGINT: stop. The relay is no longer ready, subscribers are told when to
-//     come back and sent away over "drain" at most, and the process exits with 0. One
-//     of a cluster moves the topics that it owns to others meanwhile.
+//   - SIGTERM, SIGINT: stop. The relay is no longer ready, and goes on for "drain_delay",
+//     which gives load balancers time to look elsewhere; then subscribers are told when
+//     to come back and sent away, one a millisecond, over "drain" at most, and the process
+//     exits with 0. One of a cluster moves the topics that it owns to others meanwhile.
 //     A second one, a second later or more, ends the process at once.
 //   - SIGHUP: read the certificate files again, which happens by itself soon after
 //     they change.

@@ -16,7 +16,9 @@ func init() {
 		summary: "run a relay",
 		details: `Says in one line on standard output when it is ready, and where; one that is of a cluster,
 once it has met the others, or could not for three seconds. SIGTERM and SIGINT
-stop it cleanly, SIGHUP makes it read its certificate files again.
+stop it cleanly: it says on /readyz that it is not ready, goes on for drain_delay, sends its
+subscribers away, one a millisecond, over drain at most, and exits with 0. A second signal,
+a second later or more, stops it at once. SIGHUP makes it read its certificate files again.
 
 The flags win over FRESHET_... variables, these over the file, that over the defaults;
 "freshet config" prints every key.`,

@@ -129,6 +129,7 @@ func relayConfig(c *config.Config) relay.Config {
 		Heartbeat:     c.Heartbeat,
 		Stall:         c.Stall,
 		Drain:         c.Drain,
+		DrainDelay:    c.DrainDelay,
 		Retry:         c.Retry,
 	}
 }
@@ -161,7 +162,7 @@ func (s *service) readyLine() string {
 	return "freshet is ready: " + strings.Join(parts, ", ")
 }
 
-// Run serves until ctx ends, then drains. It returns nil when that was all.
+// Run serves until ctx ends, and for drain_delay after, then drains. It returns nil when that was all.
 //
 // What runs beside the relay ends after it: while subscribers are sent away, those who are
 // still here go on getting what the origins send, and what other relays commit; and the

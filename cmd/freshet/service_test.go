@@ -16,6 +16,7 @@ func TestRelayConfigIsComplete(t *testing.T) {
 	c := config.Default()
 	c.Topics.Coalesce = time.Millisecond
 	c.Limits.Connections = 1
+	c.DrainDelay = time.Second
 	c.Publish.Tokens = []string{"a"}
 	c.Compress.Except = []string{"c"}
 	c.Listen.AdminHosts = []string{"b"}

@@ -157,6 +157,7 @@ func (l *loader) checkAmounts() {
 		{"heartbeat", c.Heartbeat, 100 * time.Millisecond, time.Hour},
 		{"stall", c.Stall, time.Second, time.Hour},
 		{"drain", c.Drain, time.Millisecond, time.Hour},
+		{"drain_delay", c.DrainDelay, 0, time.Hour},
 		{"retry", c.Retry, 10 * time.Millisecond, time.Hour},
 	} {
 		if a.value < a.least || a.value > a.most {

@@ -43,10 +43,11 @@ type Config struct {
 	CORS     CORS     `key:"cors"`
 	Cluster  Cluster  `key:"cluster"`
 
-	Heartbeat time.Duration `key:"heartbeat"` // silence after which a stream gets a comment line
-	Stall     time.Duration `key:"stall"`     // a subscriber that takes no byte for so long is closed
-	Drain     time.Duration `key:"drain"`     // over how long subscribers are sent away when the relay stops
-	Retry     time.Duration `key:"retry"`     // base of the reconnection time that clients are told, before jitter
+	Heartbeat  time.Duration `key:"heartbeat"`   // silence after which a stream gets a comment line
+	Stall      time.Duration `key:"stall"`       // a subscriber that takes no byte for so long is closed
+	Drain      time.Duration `key:"drain"`       // over how long subscribers are sent away when the relay stops
+	DrainDelay time.Duration `key:"drain_delay"` // how long before that it says that it is not ready any more
+	Retry      time.Duration `key:"retry"`       // base of the reconnection time that clients are told, before jitter
 
 	Log   Log    `key:"log"`
 	Feeds []Feed `key:"feeds"`

@@ -28,7 +28,7 @@ retry: -1s
 			`freshet.yaml:5: topics.evnets: unknown key: did you mean events?`,
 			`freshet.yaml:6: topics.bytes: "1 megabyte" is not a size: write it like 64KiB, 1MiB or 4096`,
 			`freshet.yaml:7: topics.age: "30" has no unit: write it like 30s or 30m`,
-			`freshet.yaml:8: colour: unknown key: one of listen, tls, topics, limits, compress, publish, cors, cluster, heartbeat, stall, drain, retry, log, feeds`,
+			`freshet.yaml:8: colour: unknown key: one of listen, tls, topics, limits, compress, publish, cors, cluster, heartbeat, stall, drain, drain_delay, retry, log, feeds`,
 			`freshet.yaml:9: retry: "-1s" is negative`,
 			`freshet.yaml:3: listen.public: "8443" is not HOST:PORT: write 127.0.0.1:8443 for this machine only, :8443 for every address`,
 			`freshet.yaml:3: listen.public: needs a certificate: set tls.cert and tls.key, or tls.self_signed`,
