@@ -28,7 +28,10 @@ type standings struct {
 }
 
 func newStandings(n *Node) *standings {
-	return &standings{n, prometheus.NewDesc("freshet_cluster_topics", "Topics by what this relay is to them.", []string{"standing"}, nil)}
+	return &standings{n, prometheus.NewDesc("freshet_cluster_topics", "Topics by what this relay is to them. "+
+		"held: in any way; owned: it orders them; standby: it has the copy that would take over. "+
+		"Of those owned, alone: no other relay in view may own them, so there is no copy; "+
+		"without_standby: others may, and none has its copy yet.", []string{"standing"}, nil)}
 }
 
 func (s *standings) Describe(descs chan<- *prometheus.Desc) { descs <- s.desc }

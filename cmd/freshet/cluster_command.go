@@ -32,11 +32,12 @@ func init() {
 
 Without arguments: the members that the relay knows by gossip, and its links to them.
 DELAY is there and back; QUIET is since something was last heard, which is never more than
-a second for long; LAG is what the other has not taken yet, in bytes.
+a second for long; LAG is what the other has not taken yet, in bytes; UP is how long the
+link has lasted.
 
 With "topic NAME": who owns the topic and who stands by, which relay of each region the
-others there follow, what is kept, and where each epoch of its log begins. Any relay can
-be asked, for it asks the owner.`,
+others there follow, whether it has ended, what is kept, and where each epoch of its log
+begins. Any relay can be asked, for it asks the owner.`,
 		define: func(flags *flag.FlagSet) action {
 			admin := flags.String("admin", "", "the `URL` of a relay's admin listener (or FRESHET_ADMIN; default "+defaultAdmin+")")
 			asJSON := flags.Bool("json", false, "print what the relay answers")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -123,6 +124,46 @@ func TestReadmePrograms(t *testing.T) {
 				t.Errorf("%d programs published %d events:\n%s", len(blocks), n, got)
 			}
 		})
+	}
+}
+
+// Keys, commands and flags that the README names are there.
+func TestReadmeNamesWhatThereIs(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := config.Keys()
+	sections := map[string]bool{}
+	for _, key := range keys {
+		section, _, _ := strings.Cut(key, ".")
+		sections[section] = true
+	}
+	some := 0
+	for _, m := range regexp.MustCompile("(?:`|-set )([a-z0-9_]+)((?:\\.[a-z0-9_]+)*)[`:=]").FindAllStringSubmatch(string(text), -1) {
+		if key := m[1] + m[2]; sections[m[1]] && !slices.ContainsFunc(keys, func(k string) bool { return k == key || strings.HasPrefix(k, key+".") }) {
+			t.Errorf("the README names the key %s, and there is none", key)
+		} else if sections[m[1]] {
+			some++
+		}
+	}
+	for _, m := range regexp.MustCompile(`(?m)(?:bin/|^|\x60)freshet ([a-z]+)((?: -[a-z0-9]+)?)`).FindAllStringSubmatch(string(text), -1) {
+		c := commands[m[1]]
+		if c == nil {
+			if m[1] != "relays" && m[1] != "is" { // a sentence that begins with the name
+				t.Errorf("the README names the command %s, and there is none", m[1])
+			}
+			continue
+		}
+		flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
+		c.define(flags)
+		if name := strings.TrimLeft(m[2], " -"); name != "" && flags.Lookup(name) == nil {
+			t.Errorf("the README names the flag -%s of %s, and there is none", name, c.name)
+		}
+		some++
+	}
+	if some < 40 {
+		t.Errorf("only %d keys and commands are recognised", some)
 	}
 }
 
