@@ -36,7 +36,12 @@ func (s *subscriber) keep(a aside) {
 }
 
 // private returns the text that goes before the ring's.
-func (s *subscriber) private() []byte { return s.besides().text }
+func (s *subscriber) private() []byte {
+	if s.aside == nil {
+		return nil
+	}
+	return s.aside.text
+}
 
 // say sets the text that goes before the ring's.
 func (s *subscriber) say(text []byte) {
@@ -46,9 +51,17 @@ func (s *subscriber) say(text []byte) {
 }
 
 // sent returns how many bytes of the event at the cursor were sent.
-func (s *subscriber) sent() int { return int(s.besides().sent) }
+func (s *subscriber) sent() int {
+	if s.aside == nil {
+		return 0
+	}
+	return int(s.aside.sent)
+}
 
 func (s *subscriber) setSent(n int) {
+	if s.aside == nil && n == 0 {
+		return
+	}
 	a := s.besides()
 	a.sent = int32(n)
 	s.keep(a)
@@ -64,7 +77,10 @@ func (s *subscriber) hold(rest []byte) {
 
 // letGo gives back what was held of an event.
 func (s *subscriber) letGo() {
-	if a := s.besides(); a.rest > 0 {
+	if s.aside == nil {
+		return
+	}
+	if a := *s.aside; a.rest > 0 {
 		s.topic.relay.held.give(int(a.rest))
 		a.rest = 0
 		s.keep(a)
@@ -72,7 +88,7 @@ func (s *subscriber) letGo() {
 }
 
 // catching reports whether the subscriber has a catchup.
-func (s *subscriber) catching() bool { return s.besides().catching }
+func (s *subscriber) catching() bool { return s.aside != nil && s.aside.catching }
 
 func (s *subscriber) setCatching(is bool) {
 	a := s.besides()
