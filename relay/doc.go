@@ -32,5 +32,8 @@
 //
 // The relay knows no cluster and no feed. Where a topic's events come from is an
 // Upstream's business, and who commits them a Committer's; without them the
-// relay is on its own, and is the whole of freshet.
+// relay is on its own, and is the whole of freshet. Where relays agree on every
+// topic, both are Logs: it brings the entries to where they belong, and after a
+// heal another log, which each subscriber finds its way in when it is next
+// asked.
 package relay
