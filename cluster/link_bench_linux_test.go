@@ -102,7 +102,7 @@ func starOfLinks(b *testing.B, n int, set func(*Links)) *Links {
 			b.Fatal(err)
 		}
 		ls := &Links{
-			name: name, identity: id, log: slog.New(slog.DiscardHandler), dial: system{}.Dial, peers: map[string]*peer{}, count: map[string]uint64{},
+			name: name, identity: id, log: slog.New(slog.DiscardHandler), dial: system{}.Dial, peers: map[string]*peer{}, past: map[string]*past{},
 			up: func(string, uint64) { up <- struct{}{} }, down: func(string) {}, receive: func(string, agree.Message) {},
 		}
 		set(ls)

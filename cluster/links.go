@@ -43,8 +43,8 @@ type Links struct {
 
 	mu    sync.Mutex // guards peers and what is in each; held for moments, never while calling out
 	peers map[string]*peer
-	count map[string]uint64 // of links to a relay so far, whether it is in view or not
-	serve sync.WaitGroup    // handlers that run a link
+	past  map[string]*past // of relays that are in peers, or were within the last hour
+	serve sync.WaitGroup   // handlers that run a link
 }
 
 // peer is a relay that should be linked to.
@@ -55,6 +55,26 @@ type peer struct {
 	since   time.Time          // of link, or of its loss
 	dead    bool               // down was called
 	cancel  context.CancelFunc // of the dialer, if this side dials
+}
+
+// past is what is remembered of links to a relay.
+type past struct {
+	links uint64    // so far
+	heard time.Time // on the last one that ended; before that, when it came into view
+	gone  time.Time // it is not in peers any more since then; zero: it is
+}
+
+// quiet is how long nothing was heard of a relay on a link.
+func (ls *Links) quiet(name string, now time.Time) time.Duration {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if p := ls.peers[name]; p != nil && p.link != nil {
+		return now.Sub(time.Unix(0, p.link.heard.Load()))
+	}
+	if x := ls.past[name]; x != nil {
+		return now.Sub(x.heard)
+	}
+	return 0
 }
 
 // Links' headers: who is at the other end.
@@ -133,6 +153,12 @@ func (ls *Links) want(ctx context.Context, members []Member) {
 		}
 	}
 	var gone []string
+	now := time.Now()
+	for name, x := range ls.past {
+		if !x.gone.IsZero() && (now.Sub(x.gone) >= rememberLost || len(ls.past) > maxAddresses) {
+			delete(ls.past, name)
+		}
+	}
 	for name, p := range ls.peers {
 		if here[name] || p.link != nil { // a link that lives outlasts what gossip says
 			continue
@@ -141,6 +167,7 @@ func (ls *Links) want(ctx context.Context, members []Member) {
 			p.cancel()
 		}
 		delete(ls.peers, name)
+		ls.past[name].gone = now
 		if !p.dead {
 			gone = append(gone, name)
 		}
@@ -156,6 +183,10 @@ func (ls *Links) peer(name string) *peer {
 	if p == nil {
 		p = &peer{name: name, since: time.Now()}
 		ls.peers[name] = p
+		if ls.past[name] == nil {
+			ls.past[name] = &past{heard: p.since}
+		}
+		ls.past[name].gone = time.Time{}
 	}
 	return p
 }
@@ -227,11 +258,8 @@ func (ls *Links) carry(ctx context.Context, name string, w wire) error {
 	p := ls.peer(name)
 	old := p.link
 	p.link, p.since, p.dead = l, time.Now(), false
-	if _, known := ls.count[name]; !known && len(ls.count) >= maxAddresses {
-		clear(ls.count)
-	}
-	ls.count[name]++
-	count := ls.count[name]
+	ls.past[name].links++
+	count := ls.past[name].links
 	ls.mu.Unlock()
 	if old != nil { // nothing that came on it may be taken after up
 		old.end(errReplaced)
@@ -242,6 +270,7 @@ func (ls *Links) carry(ctx context.Context, name string, w wire) error {
 	ls.mu.Lock()
 	if p.link == l {
 		p.link, p.since = nil, time.Now()
+		ls.past[name].heard = time.Unix(0, l.heard.Load())
 	}
 	ls.mu.Unlock()
 	ls.log.Debug("link ended", "peer", name, "error", err)

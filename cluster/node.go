@@ -93,6 +93,8 @@ type Node struct {
 	answers map[uint64]func(agree.Result)
 	routes  map[uint64]func(agree.Route)
 	counter uint64 // of publish keys that this relay gives
+	roster  *roster
+	changes changes
 }
 
 // TLSFiles are paths to PEM files.
@@ -219,14 +221,20 @@ func (n *Node) Run(ctx context.Context) error {
 	n.answers, n.routes = map[uint64]func(agree.Result){}, map[uint64]func(agree.Route){}
 	n.metrics = newMetrics(n.Metrics)
 	n.links = &Links{
-		name: n.Name, identity: identity, process: n.process, log: n.Log, plain: n.Plain, dial: n.Network.Dial, peers: map[string]*peer{}, count: map[string]uint64{},
+		name: n.Name, identity: identity, process: n.process, log: n.Log, plain: n.Plain, dial: n.Network.Dial, peers: map[string]*peer{}, past: map[string]*past{},
 		up: func(peer string, count uint64) {
 			n.metrics.link(count)
-			n.post(func() { n.relay.LinkUp(n.now, peer) })
+			n.post(func() {
+				n.roster.up(peer)
+				n.relay.LinkUp(n.now, peer)
+			})
 		},
 		down: func(peer string) {
 			n.post(func() {
 				if !n.links.linked(peer) { // else it is back, and up was said meanwhile, or will be
+					if ctx.Err() == nil { // else it is this relay that goes
+						n.roster.down(n.now, peer)
+					}
 					n.relay.LinkDown(n.now, peer)
 				}
 			})
@@ -239,6 +247,8 @@ func (n *Node) Run(ctx context.Context) error {
 		},
 		about: n.Topic,
 	}
+	n.roster = newRoster(n.Name, n.Log, n.links.quiet)
+	n.changes.log = n.Log
 	if n.Metrics != nil {
 		n.Metrics.MustRegister(newStandings(n), newLinkMetrics(n.links))
 	}
@@ -312,7 +322,11 @@ func (n *Node) watch(ctx context.Context) error {
 		}
 		n.metrics.view(view)
 		owners.see(n, n.members.saying(), view)
-		n.post(func() { n.relay.View(n.now, view) })
+		n.post(func() {
+			n.roster.see(n.now, alive)
+			n.relay.View(n.now, view)
+			n.changes.view(n.now)
+		})
 		select {
 		case <-ctx.Done():
 			return nil
@@ -384,6 +398,7 @@ func (n *Node) loop(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
+			n.changes.flush()
 			return
 		case <-n.wished:
 			n.now = time.Now()
@@ -407,11 +422,14 @@ func (n *Node) loop(ctx context.Context) {
 			n.relay.Tick(n.now)
 		}
 		n.carryOut(n.relay.Take())
-		if next := n.relay.Next(); next.IsZero() {
-			timer.Reset(time.Hour)
-		} else {
-			timer.Reset(time.Until(next))
+		n.changes.tell(n.now, n.relay.Count)
+		wait := time.Hour
+		for _, next := range [...]time.Time{n.relay.Next(), n.changes.due()} {
+			if !next.IsZero() {
+				wait = min(wait, time.Until(next))
+			}
 		}
+		timer.Reset(wait)
 	}
 }
 
@@ -452,6 +470,7 @@ func (n *Node) carryOut(out agree.Output) {
 			n.tellSources(d)
 		case agree.Notice:
 			n.metrics.notice(d.Name)
+			n.changes.note(n.now, d)
 			n.Log.Debug("topic", "topic", d.Topic, "event", d.Name, "peer", d.Detail)
 		}
 	}

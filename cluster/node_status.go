@@ -13,16 +13,26 @@ import (
 type Status struct {
 	Name    string         `json:"name"`
 	Cluster string         `json:"cluster"`
-	Members []MemberStatus `json:"members"`
+	Members []MemberStatus `json:"members"` // those in view, and those lost within the last hour
 	Topics  agree.Counts   `json:"topics"`
+	Change  *ChangeStatus  `json:"last_change,omitempty"` // none: no topic has changed hands here
 }
 
-// MemberStatus is one relay, and the link to it.
+// ChangeStatus is an event in which topics came to this relay, or went.
+type ChangeStatus struct {
+	Time   time.Time `json:"time"`
+	Reason string    `json:"reason"` // takeover: the peer was gone; move, moved: it gave them here, or was given; fenced, met: it owned them, too
+	Peer   string    `json:"peer"`   // who owned them before, or owns them since
+	Topics int       `json:"topics"`
+}
+
+// MemberStatus is one relay, and the link to it. One that is lost has the addresses that it had.
 type MemberStatus struct {
 	Name     string      `json:"name"`
 	Region   string      `json:"region,omitempty"`
 	Role     string      `json:"role"`
-	State    string      `json:"state"`
+	State    string      `json:"state"`           // starting, ready, draining, lost
+	Since    *time.Time  `json:"since,omitempty"` // it is lost
 	Gossip   string      `json:"gossip"`
 	Links    string      `json:"links"`
 	Protocol uint8       `json:"protocol"`
@@ -80,17 +90,30 @@ type BranchStatus struct {
 
 // Status describes the cluster.
 func (n *Node) Status(ctx context.Context) (Status, error) {
-	counts, err := ask(ctx, n, func() agree.Counts { return n.relay.Count() })
+	var lost []sighting
+	s, err := ask(ctx, n, func() Status {
+		lost = n.roster.missing(n.now)
+		return Status{Name: n.Name, Cluster: n.Cluster, Topics: n.relay.Count(), Change: n.changes.latest}
+	})
 	if err != nil {
 		return Status{}, err
 	}
-	s := Status{Name: n.Name, Cluster: n.Cluster, Topics: counts}
-	for _, m := range n.members.Alive() {
+	alive := n.members.Alive()
+	for _, m := range alive {
 		s.Members = append(s.Members, MemberStatus{
 			Name: m.Name, Region: m.Region, Role: m.Role.String(), State: m.State.String(), Gossip: m.Gossip, Links: m.Link,
 			Protocol: m.Protocol, Link: n.links.status(m.Name),
 		})
 	}
+	for _, m := range lost {
+		if slices.ContainsFunc(alive, func(x Member) bool { return x.Name == m.Name }) {
+			continue // it came back just now
+		}
+		s.Members = append(s.Members, MemberStatus{
+			Name: m.Name, Region: m.Region, Role: m.Role.String(), State: "lost", Since: &m.lost, Gossip: m.Gossip, Links: m.Link, Protocol: m.Protocol,
+		})
+	}
+	slices.SortFunc(s.Members, func(a, b MemberStatus) int { return strings.Compare(a.Name, b.Name) })
 	return s, nil
 }
 
@@ -139,7 +162,7 @@ func (ls *Links) status(name string) *LinkStatus {
 		ls.mu.Unlock()
 		return nil
 	}
-	l, count := p.link, ls.count[name]
+	l, count := p.link, ls.past[name].links
 	ls.mu.Unlock()
 	return &LinkStatus{
 		Since: l.began, Delay: time.Duration(l.delay.Load()).Seconds(),

@@ -185,6 +185,10 @@ func (r *Relay) onPulled(t *topic, from string, m Pulled) {
 
 // take makes this relay the owner in an epoch that is its own.
 func (r *Relay) take(t *topic, epoch uint64, reason string) {
+	from := t.holder // as far as known
+	if c := t.cand; from == "" && c != nil && c.before.to != r.cfg.Name {
+		from = c.before.to
+	}
 	t.role, t.cand, t.coming, t.up, t.second = owner, nil, nil, upward{}, standing{}
 	t.holder, t.holderEpoch, t.detour, t.goal = "", 0, "", 0
 	t.own = &ownership{epoch: epoch, confirmed: epoch, fresh: true, charged: epoch, since: r.now, before: t.vow}
@@ -199,7 +203,7 @@ func (r *Relay) take(t *topic, epoch uint64, reason string) {
 		r.await(t, name, Owned{Topic(t.name), epoch, 0})
 	}
 	t.suitors = nil
-	r.decide(Notice{t.name, reason, ""})
+	r.decide(Notice{t.name, reason, from})
 	r.decide(Charge{t.name, true, epoch})
 	r.tell(t, r.cfg.Name, epoch)
 	t.mark(r)
