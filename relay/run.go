@@ -133,7 +133,7 @@ func (r *Relay) giveNotice(failed <-chan error) error {
 	if !ready || r.config.DrainDelay == 0 {
 		return nil
 	}
-	r.config.Log.Info("not ready any more", "draining in", r.config.DrainDelay)
+	r.config.Log.Info("not ready any more, and draining soon", "in", r.config.DrainDelay)
 	over := time.NewTimer(r.config.DrainDelay)
 	defer over.Stop()
 	select {
