@@ -103,7 +103,7 @@ func starOfLinks(b *testing.B, n int, set func(*Links)) *Links {
 		}
 		ls := &Links{
 			name: name, identity: id, log: slog.New(slog.DiscardHandler), dial: system{}.Dial, peers: map[string]*peer{}, past: map[string]*past{},
-			up: func(string, uint64) { up <- struct{}{} }, down: func(string) {}, receive: func(string, agree.Message) {},
+			up: func(string) { up <- struct{}{} }, down: func(string) {}, receive: func(string, agree.Message) {},
 		}
 		set(ls)
 		all = append(all, ls)

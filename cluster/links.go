@@ -35,7 +35,7 @@ type Links struct {
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// events, called from many goroutines, in order for each peer; none may block for long
-	up      func(peer string, count uint64) // of links to it so far
+	up      func(peer string)
 	down    func(peer string)
 	receive func(peer string, m agree.Message)
 
@@ -259,13 +259,12 @@ func (ls *Links) carry(ctx context.Context, name string, w wire) error {
 	old := p.link
 	p.link, p.since, p.dead = l, time.Now(), false
 	ls.past[name].links++
-	count := ls.past[name].links
 	ls.mu.Unlock()
 	if old != nil { // nothing that came on it may be taken after up
 		old.end(errReplaced)
 		<-old.ended
 	}
-	ls.up(name, count)
+	ls.up(name)
 	err := l.run(ctx, func(m agree.Message) { ls.receive(name, m) })
 	ls.mu.Lock()
 	if p.link == l {

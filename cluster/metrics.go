@@ -38,7 +38,6 @@ type metrics struct {
 	replication prometheus.Histogram
 	changes     map[reason]prometheus.Counter
 	links       prometheus.Counter
-	reconnects  prometheus.Counter
 	unjoined    prometheus.Counter
 	shown       prometheus.Counter
 	forwarded   prometheus.Counter
@@ -66,9 +65,6 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}, []string{"state"}),
 		links: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "freshet_cluster_links_total", Help: "Links to other relays that were opened, first ones and again.",
-		}),
-		reconnects: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "freshet_cluster_link_reconnects_total", Help: "Links that were opened to a relay that this one had been linked to before.",
 		}),
 		unjoined: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "freshet_cluster_join_failures_total", Help: "Attempts to join at an address of cluster.join that failed.",
@@ -105,7 +101,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	}
 	m.view(nil)
 	if r != nil {
-		r.MustRegister(m.members, delivery, m.replication, m.links, m.reconnects, m.unjoined, m.shown, m.forwarded, m.publishes, changes)
+		r.MustRegister(m.members, delivery, m.replication, m.links, m.unjoined, m.shown, m.forwarded, m.publishes, changes)
 	}
 	return m
 }
@@ -118,14 +114,6 @@ func (m *metrics) show(now time.Time, d agree.Show) {
 	m.shown.Add(float64(len(d.Entries)))
 	if age := now.Sub(time.UnixMilli(d.Entries[len(d.Entries)-1].Commit)); age < catchUp {
 		m.delivery[min(d.Hop, len(hops)-1)].Observe(max(age, 0).Seconds()) // clocks differ
-	}
-}
-
-// link counts a link; count is that of links to the same relay so far.
-func (m *metrics) link(count uint64) {
-	m.links.Inc()
-	if count > 1 {
-		m.reconnects.Inc()
 	}
 }
 

@@ -51,21 +51,23 @@ func (s *standings) Collect(metrics chan<- prometheus.Metric) {
 // traffic is what all links have carried so far, those that ended included.
 type traffic struct{ in, out, text atomic.Uint64 }
 
-// linkMetrics counts links and their bytes when it is asked.
+// linkMetrics counts links and their bytes when it is asked. A peer is a label: relays are few, and the series of one that
+// is gone for an hour go, too.
 type linkMetrics struct {
 	links                        *Links
-	count, pending               *prometheus.Desc
+	count, pending, reconnects   *prometheus.Desc
 	received, sent, uncompressed *prometheus.Desc
 }
 
 func newLinkMetrics(ls *Links) *linkMetrics {
-	desc := func(name, help string) *prometheus.Desc {
-		return prometheus.NewDesc("freshet_cluster_"+name, help, nil, nil)
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("freshet_cluster_"+name, help, labels, nil)
 	}
 	return &linkMetrics{
 		links:        ls,
 		count:        desc("links", "Links to other relays now."),
-		pending:      desc("link_pending_bytes", "Bytes that wait to be sent to other relays: how far they are behind."),
+		pending:      desc("link_pending_bytes", "Bytes that wait to be sent to another relay: how far it is behind.", "peer"),
+		reconnects:   desc("link_reconnects_total", "Links that were opened to a relay that this one had been linked to before.", "peer"),
 		received:     desc("link_received_bytes_total", "Bytes received on links, below TLS and HTTP/2 framing."),
 		sent:         desc("link_sent_bytes_total", "Bytes sent on links, below TLS and HTTP/2 framing."),
 		uncompressed: desc("link_sent_text_bytes_total", "Bytes sent on links before they were compressed."),
@@ -73,20 +75,27 @@ func newLinkMetrics(ls *Links) *linkMetrics {
 }
 
 func (m *linkMetrics) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.count, m.pending, m.received, m.sent, m.uncompressed} {
+	for _, d := range []*prometheus.Desc{m.count, m.pending, m.reconnects, m.received, m.sent, m.uncompressed} {
 		descs <- d
 	}
 }
 
 func (m *linkMetrics) Collect(metrics chan<- prometheus.Metric) {
-	count, pending := m.links.now()
+	peers := m.links.now()
+	count := 0
+	for _, p := range peers {
+		if p.linked {
+			count++
+		}
+		metrics <- prometheus.MustNewConstMetric(m.pending, prometheus.GaugeValue, float64(p.pending), p.name)
+		metrics <- prometheus.MustNewConstMetric(m.reconnects, prometheus.CounterValue, float64(max(p.links, 1)-1), p.name)
+	}
 	for _, v := range []struct {
 		desc *prometheus.Desc
 		kind prometheus.ValueType
 		n    uint64
 	}{
 		{m.count, prometheus.GaugeValue, uint64(count)},
-		{m.pending, prometheus.GaugeValue, uint64(pending)},
 		{m.received, prometheus.CounterValue, m.links.traffic.in.Load()},
 		{m.sent, prometheus.CounterValue, m.links.traffic.out.Load()},
 		{m.uncompressed, prometheus.CounterValue, m.links.traffic.text.Load()},
@@ -95,18 +104,35 @@ func (m *linkMetrics) Collect(metrics chan<- prometheus.Metric) {
 	}
 }
 
-// now counts the links, and the bytes that wait on them.
-func (ls *Links) now() (count, pending int) {
+// peerNow is a relay that is to be linked to, or was within the last hour.
+type peerNow struct {
+	name    string
+	linked  bool
+	links   uint64 // so far
+	pending int    // bytes that wait
+}
+
+// now lists the relays, in no order.
+func (ls *Links) now() []peerNow {
 	ls.mu.Lock()
-	links := make([]*link, 0, len(ls.peers))
-	for _, p := range ls.peers {
-		if p.link != nil {
-			links = append(links, p.link)
+	at := time.Now()
+	list := make([]peerNow, 0, len(ls.past))
+	links := make([]*link, 0, len(ls.past))
+	for name, x := range ls.past {
+		if !x.gone.IsZero() && at.Sub(x.gone) >= rememberLost {
+			continue // want drops it when the view changes next
 		}
+		var l *link
+		if p := ls.peers[name]; p != nil {
+			l = p.link
+		}
+		list, links = append(list, peerNow{name: name, linked: l != nil, links: x.links}), append(links, l)
 	}
 	ls.mu.Unlock()
-	for _, l := range links {
-		pending += l.lag()
+	for i, l := range links {
+		if l != nil {
+			list[i].pending = l.lag()
+		}
 	}
-	return len(links), pending
+	return list
 }

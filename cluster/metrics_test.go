@@ -135,8 +135,17 @@ func TestMetricsOfCluster(t *testing.T) {
 			if got := value(r, "members", "ready"); got != 5 {
 				t.Errorf("%s counts %v relays that are ready", r.Name, got)
 			}
-			if links, again := value(r, "links", ""), value(r, "link_reconnects_total", ""); links != 4 || again != 0 {
-				t.Errorf("%s counts %v links, and %v reconnects", r.Name, links, again)
+			peers := map[string]float64{}
+			for _, x := range c.relays {
+				if x != r {
+					peers[x.Name] = 0
+				}
+			}
+			if d := cmp.Diff(peers, gathered(t, registries[r.Name], "freshet_cluster_link_reconnects_total")); d != "" || value(r, "links", "") != 4 {
+				t.Errorf("%s counts %v links, and reconnects: %s", r.Name, value(r, "links", ""), d)
+			}
+			if n := len(gathered(t, registries[r.Name], "freshet_cluster_link_pending_bytes")); n != 4 {
+				t.Errorf("%s counts what waits for %d relays", r.Name, n)
 			}
 			if sent := value(r, "forwarded_publishes_total", ""); (sent == 0) != (r == owner) {
 				t.Errorf("%s forwarded %v publishes; %s owns", r.Name, sent, owner.Name)
@@ -163,8 +172,22 @@ func TestMetricsOfCluster(t *testing.T) {
 		for _, r := range c.relays {
 			r.waitMembers(t, 5)
 		}
-		if again := value(c.relays[0], "link_reconnects_total", ""); again < 4 {
-			t.Errorf("r1 counts %v reconnects", again)
+		for _, r := range c.relays[1:] {
+			if again := value(c.relays[0], "link_reconnects_total", r.Name); again < 1 {
+				t.Errorf("r1 counts %v reconnects to %s", again, r.Name)
+			}
+		}
+		c.relays[4].stop()
+		time.Sleep(10 * time.Second)
+		if _, there := gathered(t, registries["r1"], "freshet_cluster_link_reconnects_total")["r5"]; !there {
+			t.Error("a relay has just left, and its series is gone")
+		}
+		ls := c.relays[0].links
+		ls.mu.Lock()
+		ls.past["r5"].gone = ls.past["r5"].gone.Add(-rememberLost) // an hour of five relays is ten seconds of a processor's
+		ls.mu.Unlock()
+		if left := gathered(t, registries["r1"], "freshet_cluster_link_reconnects_total"); len(left) != 3 {
+			t.Errorf("an hour after a relay left there are series of %v", left)
 		}
 	})
 }

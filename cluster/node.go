@@ -222,8 +222,8 @@ func (n *Node) Run(ctx context.Context) error {
 	n.metrics = newMetrics(n.Metrics)
 	n.links = &Links{
 		name: n.Name, identity: identity, process: n.process, log: n.Log, plain: n.Plain, dial: n.Network.Dial, peers: map[string]*peer{}, past: map[string]*past{},
-		up: func(peer string, count uint64) {
-			n.metrics.link(count)
+		up: func(peer string) {
+			n.metrics.links.Inc()
 			n.post(func() {
 				n.roster.up(peer)
 				n.relay.LinkUp(n.now, peer)
