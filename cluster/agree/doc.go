@@ -73,6 +73,8 @@
 //     unknown is about to be known.
 //   - A relay that knows nothing of a topic and is alone begins a log of its own. If it stays owner after the heal, the old log
 //     becomes its log, and its own few events are merged into that: not a whole ring into a few events (see trunk.go).
+//   - A key tells that an event is in this log only if it stood there: keys outlive the branch that they are from, and a ring may
+//     have let the event go before the fork was found. Whoever still holds it on that branch has it merged.
 //   - Who cannot reach the owner, and is told of it by whom it asks, follows through that one.
 //   - By an id that the origin set, nothing tells on which of two branches a client saw the event: it is sent what came after
 //     the fork again (guarantee 5's last sentence).

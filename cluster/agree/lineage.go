@@ -28,6 +28,12 @@ func (l Lineage) last(i int, head uint64) uint64 {
 	return max(head, l[i].First-1)
 }
 
+// has says whether p is the place of an entry of a log with this lineage and head.
+func (l Lineage) has(p Position, head uint64) bool {
+	i := l.find(p.Epoch)
+	return i >= 0 && p.Seq >= l[i].First && p.Seq <= l.last(i, head)
+}
+
 // at is the epoch of the entry with this sequence. Of spans that begin at one place the last holds the entry.
 func (l Lineage) at(seq uint64) uint64 {
 	for i := len(l) - 1; i >= 0; i-- {

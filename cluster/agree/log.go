@@ -68,8 +68,7 @@ func (l *Log) rank() Position { return Position{Epoch: l.spans.newest(), Seq: l.
 
 // has says whether p is the place of an entry that this log holds or held.
 func (l *Log) has(p Position) bool {
-	i := l.spans.find(p.Epoch)
-	return i >= 0 && p.Seq >= l.spans[i].First && p.Seq <= l.spans.last(i, l.head())
+	return l.spans.has(p, l.head())
 }
 
 // entry is nil when seq is not kept.

@@ -134,31 +134,39 @@ func (r *Relay) merge(t *topic, entries []Entry, lost []Branch) []Adoption {
 
 // find is the place in this log of an event that stood elsewhere.
 func (l *Log) find(e Entry) (seq uint64, known bool) {
-	if l.has(e.Position) {
-		return e.Seq, true
-	}
-	if seq, known = l.former[e.Position]; known {
+	if seq, known = l.locate(e.Position); known {
 		return seq, true
 	}
 	for _, p := range e.Former {
-		if l.has(p) {
-			return p.Seq, true
-		}
-		if seq, known = l.former[p]; known {
+		if seq, known = l.locate(p); known {
 			return seq, true
 		}
 	}
 	if m, known := l.memos[e.publication()]; known && m.High == 0 {
-		return m.Seq, true
+		if seq, known = l.locate(m.Position); known {
+			return seq, true
+		}
 	}
 	if e.Feed.Name != "" {
-		m, known := l.memos[e.item()]
-		return m.Seq, known && e.Feed.Named
+		if m, known := l.memos[e.item()]; known && e.Feed.Named {
+			return l.locate(m.Position)
+		}
+		return 0, false
 	}
 	if x := l.entry(l.ids[e.ID]); e.ID != "" && e.single() && x != nil && x.Sum == e.Sum {
 		return x.Seq, true
 	}
 	return 0, false
+}
+
+// locate is where in this log the event stands that a memo is about. Memos outlive the branch that they are from: an event
+// that its ring let go before the fork was found is remembered here, and is not in this log.
+func (l *Log) locate(p Position) (seq uint64, here bool) {
+	if l.has(p) {
+		return p.Seq, true
+	}
+	seq, here = l.former[p]
+	return seq, here
 }
 
 func (r *Relay) onAdopted(t *topic, from string, m Adopted) {

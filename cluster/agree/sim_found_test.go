@@ -20,6 +20,7 @@ func TestFoundSchedules(t *testing.T) {
 		{17403, "a standby that nobody told that its owner is none"},
 		{33023, "followers of a relay that became the owner"},
 		{23364, "answers that waited for places in a log that was exchanged for an older one"},
+		{53676, "an event of a branch that lost, known by its key only, taken for one of the log that survived"},
 		{14369, "a tail that a dead owner had shown, shown again by the log that survived"},
 	} {
 		w := newWorld(s.seed)

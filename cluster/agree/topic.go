@@ -233,8 +233,9 @@ func (r *Relay) receive(t *topic, c Copy) {
 		l.restart(c.Base, c.Lineage)
 	}
 	for _, m := range c.Memos {
-		if old, known := l.memos[m.publication()]; !known || m.High > old.High {
-			l.remember(m)
+		old, known := l.memos[m.publication()]
+		if !known || m.High > old.High || m.High == old.High && !c.Lineage.has(old.Position, l.head()) && c.Lineage.has(m.Position, c.Base) {
+			l.remember(m) // nothing was known of it, or where it stood on the branch that lost
 		}
 	}
 	for _, m := range c.Marks {
