@@ -52,6 +52,7 @@ func why(err error) string {
 		{"encryption is not configured", "has a cluster.key, this relay has none"},
 		{"remote state is not encrypted", "has no cluster.key"},
 		{"EOF", "hangs up: another cluster.key or cluster.label?"},
+		{"broken pipe", "hangs up: another cluster.key or cluster.label?"},
 		{"connection reset", "hangs up: another cluster.key or cluster.label?"},
 		{"unreachable", "unreachable"},
 		{"no route to host", "unreachable"},

@@ -75,6 +75,15 @@ func TestSolitude(t *testing.T) {
 	s.see(m, now.Add(2*time.Hour), failed)
 	log.want(t, "", 0)
 	s.see(m, now.Add(2*time.Hour+joinPatience), failed)
+	for text, want := range map[string]string{ // who is of another cluster may hang up at any of these points
+		"EOF": "cluster.label?", "write: broken pipe": "cluster.label?", "read: connection reset by peer": "cluster.label?",
+		"remote state is encrypted and encryption is not configured": "this relay has none",
+		"encryption is configured but remote state is not encrypted": "has no cluster.key",
+	} {
+		if got := why(errors.New(text)); !strings.Contains(got, want) {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
 	log.want(t, `addresses=2 tried="10.0.0.1:7946 timeout; 10.0.0.2:7946 a odd"`, 1)
 	if count != 6 {
 		t.Errorf("%d failures", count)

@@ -22,9 +22,11 @@ type gossipLog struct {
 	told seldom
 }
 
-// everyDay begins lines about what happens whenever a relay comes back: it refutes what is said of its former self, and
-// others refuse its new address until that one is dead to them. Node logs that it moved.
-var everyDay = [...]string{"Refuting a dead message", "Refuting an alive message", "Conflicting address"}
+// everyDay begins lines about what happens whenever a relay dies, or comes back: it is asked in vain; it refutes what is said
+// of its former self, and others refuse its new address until that one is dead to them. Node logs that it was lost or moved.
+var everyDay = [...]string{
+	"Push/Pull with", "Failed fallback TCP ping", "Refuting a dead message", "Refuting an alive message", "Conflicting address",
+}
 
 // foreign is what memberlist says of a relay whose packets it cannot take, by what that relay has of its own.
 var foreign = [...]struct{ says, has string }{
