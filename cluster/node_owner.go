@@ -26,6 +26,7 @@ func (n *Node) TopicAnywhere(ctx context.Context, topic string) (s TopicStatus, 
 	there, found := n.askOwner(ctx, topic, here.Owner)
 	switch {
 	case !found:
+		here.OwnerLost = here.Owner != "" && !slices.ContainsFunc(n.members.Alive(), func(m Member) bool { return m.Name == here.Owner })
 		return here, known && here.Owner != "", nil
 	case !known || here.Owner == "": // it was heard of, and is not held
 		there.OwnerHead, there.Role, there.Parent = there.Head, "none", ""

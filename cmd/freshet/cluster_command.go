@@ -33,7 +33,7 @@ func init() {
 Without arguments: the members that the relay knows by gossip, and its links to them.
 DELAY is there and back; QUIET is since something was last heard, which is never more than
 a second for long; LAG is what the other has not taken yet, in bytes; UP is how long the
-link has lasted.
+link has lasted. Members that were lost are shown for an hour.
 
 With "topic NAME": who owns the topic and who stands by, which relay of each region the
 others there follow, whether it has ended, what is kept, and where each epoch of its log
@@ -129,6 +129,8 @@ func writeCluster(w io.Writer, s cluster.Status, now time.Time) error {
 		switch {
 		case m.Name == s.Name:
 			link = "(this)\t\t\t\t"
+		case m.Since != nil:
+			link = fmt.Sprintf("none, lost %v ago\t\t\t\t", now.Sub(*m.Since).Round(time.Second))
 		case m.Link != nil:
 			link = fmt.Sprintf("%s\t%v\t%v\t%v\t%v", m.Links, seconds(m.Link.Delay, 10*time.Microsecond),
 				seconds(m.Link.Quiet, 10*time.Millisecond), config.Bytes(m.Link.Pending), now.Sub(m.Link.Since).Round(time.Second))
@@ -150,7 +152,24 @@ func writeCluster(w io.Writer, s cluster.Status, now time.Time) error {
 	if err == nil && c.Alone+c.Unsafe > 0 {
 		_, err = fmt.Fprintf(w, "of those it owns, kept nowhere else, for nobody else may own them: %d; waiting for a standby: %d\n", c.Alone, c.Unsafe)
 	}
+	if err == nil && s.Change != nil {
+		_, err = fmt.Fprintf(w, "%v ago it %s\n", now.Sub(s.Change.Time).Round(time.Second), changeText(*s.Change))
+	}
 	return err
+}
+
+// changeText says what happened when topics came to the relay or went.
+func changeText(c cluster.ChangeStatus) string {
+	topics := count(c.Topics, "topic")
+	switch c.Reason {
+	case "takeover":
+		return "took over " + topics + " from " + c.Peer + ", which was gone"
+	case "move":
+		return "was given " + topics + " by " + c.Peer
+	case "moved":
+		return "gave " + topics + " to " + c.Peer
+	}
+	return "yielded " + topics + " to " + c.Peer
 }
 
 func seconds(s float64, to time.Duration) time.Duration {
@@ -178,7 +197,11 @@ func writeTopic(w io.Writer, s cluster.TopicStatus) error {
 	rows := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fact := func(name, format string, args ...any) { fmt.Fprintf(rows, name+"\t"+format+"\n", args...) }
 	fact("topic", "%s", s.Topic)
-	fact("owner", "%s", cmp.Or(s.Owner, "not known here"))
+	if s.OwnerLost {
+		fact("owner", "none: %s was, and is lost", s.Owner)
+	} else {
+		fact("owner", "%s", cmp.Or(s.Owner, "not known here"))
+	}
 	switch {
 	case s.Alone:
 		fact("standby", "none: nobody else may own it")

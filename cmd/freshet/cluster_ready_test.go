@@ -78,6 +78,15 @@ func TestEdgeWithoutOwners(t *testing.T) {
 	if code, _, body := edge.testAdmin(t, "/readyz"); code != http.StatusServiceUnavailable {
 		t.Errorf("the hub has left: %d: %s", code, body)
 	}
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		_, _, body := edge.testAdmin(t, "/cluster/topics/k/a")
+		if strings.Contains(body, `"owner_lost": true`) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the hub has left, and the topic seems owned: %s", body)
+		}
+	}
 }
 
 // A relay whose part in the cluster is over is not ready, whatever became of the rest of it.
