@@ -172,9 +172,10 @@ func (r *Relay) dismissChildren(t *topic) {
 func (r *Relay) tell(t *topic, holder string, epoch uint64) {
 	for _, name := range slices.Sorted(maps.Keys(t.askers)) {
 		delete(t.askers, name)
+		m := Redirect{Topic: Topic(t.name), Holder: holder, Epoch: epoch}
 		if name == holder {
-			holder, epoch = "", 0
+			m.Holder, m.Epoch = "", 0
 		}
-		r.send(name, Redirect{Topic(t.name), holder, epoch, Request{}})
+		r.send(name, m)
 	}
 }
