@@ -103,7 +103,7 @@ func TestClusterStoryEnd(t *testing.T) {
 		}
 		// Who missed some of it gets that first.
 		late := watch(t, m.name+"/late", "match", manners[2], m.at, func(w *watcher) {
-			from := watchers[0].got[9]
+			from := watchers[0].nth(9)
 			w.lastID, w.saw = from.id, watchers[0].eventsTo(from)
 		})
 		late.await("the end", patience, func() bool { return late.end != "" })

@@ -23,7 +23,7 @@ func TestClusterStoryEdgeJoins(t *testing.T) {
 	edge := s.join("edge", func(c *config.Config) { c.Cluster.Role = "edge" })
 	watchers := []*watcher{early}
 	for i, how := range manners {
-		from := early.got[20*i]
+		from := early.nth(20 * i)
 		watchers = append(watchers, watch(t, "edge/"+how.name, "match", how, edge.at, func(w *watcher) {
 			w.lastID, w.saw = from.id, early.eventsTo(from)
 		}))

@@ -169,6 +169,13 @@ func (w *watcher) awaitMore(count int) {
 	})
 }
 
+// nth returns a delivery that has come.
+func (w *watcher) nth(i int) delivery {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.got[i]
+}
+
 // eventsTo are the events up to one that it got.
 func (w *watcher) eventsTo(last delivery) map[string]bool {
 	w.mu.Lock()
