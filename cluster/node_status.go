@@ -56,8 +56,8 @@ type TopicStatus struct {
 	Topic     string         `json:"topic"`
 	Owner     string         `json:"owner"`
 	OwnerLost bool           `json:"owner_lost,omitempty"` // it is not in view, and nobody is known to have taken over
-	Standby   string         `json:"standby"` // empty: none, or the owner was not asked
-	Role      string         `json:"role"`    // of this relay: follower, standby, candidate, owner, sealed; none: it does not hold the topic
+	Standby   string         `json:"standby"`              // empty: none, or the owner was not asked
+	Role      string         `json:"role"`                 // of this relay: follower, standby, candidate, owner, sealed; none: it does not hold the topic
 	Alone     bool           `json:"alone,omitempty"`
 	Parent    string         `json:"parent,omitempty"`
 	Parents   []RegionParent `json:"regional_parents"`
