@@ -22,26 +22,8 @@ type door struct {
 
 func newDoor(t testing.TB) *door {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := &door{listener: l, open: map[net.Conn]struct{}{}, changed: make(chan struct{})}
-	var all sync.WaitGroup
-	t.Cleanup(func() {
-		l.Close()
-		d.slam()
-		all.Wait()
-	})
-	all.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			all.Go(func() { d.carry(client) })
-		}
-	})
+	d := &door{open: map[net.Conn]struct{}{}, changed: make(chan struct{})}
+	d.listener = acceptClients(t, d.carry, d.slam)
 	return d
 }
 

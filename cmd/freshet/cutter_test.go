@@ -21,15 +21,22 @@ type cutter struct {
 
 // newCutter puts a cutter in front of the relay at url.
 func newCutter(t *testing.T, url string) *cutter {
+	c := &cutter{target: strings.TrimPrefix(url, "http://"), open: map[net.Conn]struct{}{}, budget: -1}
+	c.listener = acceptClients(t, c.carry, c.cut)
+	return c
+}
+
+// acceptClients has each client's connection carried, until the test is over: then cut ends those that are open.
+func acceptClients(t testing.TB, carry func(client net.Conn), cut func()) net.Listener {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cutter{listener: l, target: strings.TrimPrefix(url, "http://"), open: map[net.Conn]struct{}{}, budget: -1}
 	var all sync.WaitGroup
 	t.Cleanup(func() {
 		l.Close()
-		c.cut()
+		cut()
 		all.Wait()
 	})
 	all.Go(func() {
@@ -38,10 +45,10 @@ func newCutter(t *testing.T, url string) *cutter {
 			if err != nil {
 				return
 			}
-			all.Go(func() { c.carry(client) })
+			all.Go(func() { carry(client) })
 		}
 	})
-	return c
+	return l
 }
 
 func (c *cutter) url() string { return "http://" + c.listener.Addr().String() }

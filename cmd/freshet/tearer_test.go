@@ -24,26 +24,9 @@ type tearer struct {
 
 func newTearer(t *testing.T, url string, seed uint64, most int) *tearer {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	_, address, _ := strings.Cut(url, "://")
-	c := &tearer{listener: l, target: address, most: most, random: rand.New(rand.NewPCG(seed, 1))}
-	var all sync.WaitGroup
-	t.Cleanup(func() {
-		l.Close()
-		all.Wait()
-	})
-	all.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			all.Go(func() { c.carry(client) })
-		}
-	})
+	c := &tearer{target: address, most: most, random: rand.New(rand.NewPCG(seed, 1))}
+	c.listener = acceptClients(t, c.carry, func() {}) // each connection has its own end
 	return c
 }
 
